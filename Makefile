@@ -1,0 +1,65 @@
+.DEFAULT_GOAL := help
+PY ?= python3
+VENV := .local/venv
+BIN := $(VENV)/bin
+OURS := -e shared -e services/app-registry -e services/token-issuer \
+	-e services/enforcement-gateway -e deploy/local
+PIP := $(BIN)/pip install -q --disable-pip-version-check
+
+##@ Run
+
+run: $(VENV)/.run ## Start everything on this machine and stay in the foreground
+	@$(BIN)/python -m local_stack run
+
+demo: $(VENV)/.run ## Tell the story with the official SDK, against a running `make run`
+	@$(BIN)/python -m local_stack demo
+
+clean-local: ## Forget the state of `make run`: logs, keys, broker, settings
+	@rm -rf .local/state .local/stack.json
+
+##@ Work
+
+install: $(VENV)/.dev ## Set up .local/venv with our packages and every tool
+
+test: $(VENV)/.dev ## Every test, with a real Postgres and a real RabbitMQ
+	@$(BIN)/pytest $(ARGS)
+
+unit: $(VENV)/.dev ## Only the tests without I/O, in seconds
+	@$(BIN)/pytest tests/unit $(ARGS)
+
+check: $(VENV)/.dev ## Format, lint, types and import contracts
+	@$(BIN)/ruff format --check -q
+	@$(BIN)/ruff check -q
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo > .local/lint-imports.log 2>&1 || { cat .local/lint-imports.log; exit 1; }
+
+fix: $(VENV)/.dev ## Format, and apply the safe lint fixes
+	@$(BIN)/ruff format -q
+	@$(BIN)/ruff check -q --fix
+
+##@ Upkeep
+
+lock: $(VENV)/.dev ## Move the pinned versions to the newest ones
+	@cd requirements && for set in run dev; do \
+		../$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 \
+			--generate-hashes --no-header --no-annotate -o $$set.txt $$set.in; done
+
+clean: ## Remove everything that was set up here
+	@rm -rf .local
+
+help: ## This index
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.run: requirements/run.txt */pyproject.toml */*/pyproject.toml
+	@echo "setting up $(VENV) (once)"
+	@$(PY) -m venv $(VENV)
+	@$(PIP) --require-hashes --only-binary :all: -r requirements/run.txt
+	@$(PIP) --no-deps --no-build-isolation $(OURS)
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements/dev.txt
+	@$(PIP) --require-hashes --only-binary :all: -r requirements/dev.txt
+	@touch $@
+
+.PHONY: run demo clean-local install test unit check fix lock clean help

@@ -1,0 +1,1 @@
+"""The write side: administrators command, every decision becomes an event."""

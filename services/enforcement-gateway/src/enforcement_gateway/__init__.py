@@ -1,0 +1,1 @@
+"""Admits or denies one request from its own view, then forwards it."""

@@ -1,0 +1,1 @@
+"""Mints, revokes and introspects access tokens."""

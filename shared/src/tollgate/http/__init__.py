@@ -1,0 +1,1 @@
+"""HTTP building blocks: typed bodies, problems, request ids, health."""

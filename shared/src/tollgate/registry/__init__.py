@@ -1,0 +1,1 @@
+"""The state that the registry log folds into."""

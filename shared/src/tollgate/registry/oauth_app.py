@@ -1,0 +1,114 @@
+"""An OAuth app as its stream tells it."""
+
+from typing import assert_never
+
+import msgspec
+from msgspec.structs import replace
+
+from tollgate.events.registry import (
+    KeyAdded,
+    KeyDeleted,
+    OAuthAppCreated,
+    OAuthAppDeleted,
+    OAuthAppEvent,
+    OAuthAppRenamed,
+    ScopesChanged,
+    SourceConnected,
+    SourceDisconnected,
+    TokenLifetimeChanged,
+)
+
+
+class AppKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A public key the app may authenticate with.
+
+    `version` is the place in the app's stream of the event that added it: a key that
+    was deleted and added again is another key to the tokens minted with it.
+    """
+
+    kid: str
+    name: str
+    alg: str
+    pem: str
+    version: int
+
+    @property
+    def claim(self) -> str:
+        """The `key` claim of tokens minted with this key."""
+        return f"{self.kid}/{self.version}"
+
+
+class OAuthApp(msgspec.Struct, frozen=True, kw_only=True):
+    """`version` 0 means that there is no such app; `token_lifetime` is in seconds.
+
+    `kept_keys` holds the `key` claims whose key was deleted with `keep_tokens`.
+    """
+
+    id: str
+    version: int = 0
+    workspace_id: str = ""
+    name: str = ""
+    token_lifetime: int = 0
+    scopes: frozenset[str] = frozenset()
+    keys: dict[str, AppKey] = {}
+    kept_keys: frozenset[str] = frozenset()
+    sources: frozenset[str] = frozenset()
+    deleted: bool = False
+
+    @property
+    def exists(self) -> bool:
+        return self.version > 0 and not self.deleted
+
+    def honours(self, key: str) -> bool:
+        """Whether tokens minted with the key of that claim are still alive."""
+        if key in self.kept_keys:
+            return True
+        kid, _, _ = key.rpartition("/")
+        held = self.keys.get(kid)
+        return held is not None and held.claim == key
+
+
+def evolve(app: OAuthApp, event: OAuthAppEvent, version: int) -> OAuthApp:
+    """The app after `event`, which stands at `version` of its stream."""
+    match event:
+        case OAuthAppCreated():
+            return OAuthApp(
+                id=app.id,
+                version=version,
+                workspace_id=event.workspace_id,
+                name=event.name,
+                token_lifetime=event.token_lifetime,
+                scopes=frozenset(event.scopes),
+            )
+        case OAuthAppRenamed(name=name):
+            return replace(app, version=version, name=name)
+        case TokenLifetimeChanged(token_lifetime=token_lifetime):
+            return replace(app, version=version, token_lifetime=token_lifetime)
+        case ScopesChanged(scopes=scopes):
+            return replace(app, version=version, scopes=frozenset(scopes))
+        case KeyAdded():
+            key = AppKey(
+                kid=event.kid,
+                name=event.name,
+                alg=event.alg,
+                pem=event.pem,
+                version=version,
+            )
+            return replace(app, version=version, keys={**app.keys, key.kid: key})
+        case KeyDeleted(kid=kid, keep_tokens=keep_tokens):
+            gone = app.keys.get(kid)
+            kept = {gone.claim} if gone is not None and keep_tokens else set()
+            return replace(
+                app,
+                version=version,
+                keys={other: key for other, key in app.keys.items() if other != kid},
+                kept_keys=app.kept_keys | kept,
+            )
+        case SourceConnected(source_id=source_id):
+            return replace(app, version=version, sources=app.sources | {source_id})
+        case SourceDisconnected(source_id=source_id):
+            return replace(app, version=version, sources=app.sources - {source_id})
+        case OAuthAppDeleted():
+            return replace(app, version=version, deleted=True)
+        case _:
+            assert_never(event)

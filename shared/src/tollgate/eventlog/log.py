@@ -1,0 +1,155 @@
+"""One log of this process: append to it, read it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+import msgspec
+
+from tollgate.database import LOST, UNDONE, Pool
+from tollgate.eventlog.chain import Chain, genesis
+from tollgate.eventlog.committer import GroupCommitter
+from tollgate.eventlog.errors import LogUnavailable
+from tollgate.eventlog.groups import Appended, AppendGroup
+from tollgate.events import RecordedEvent
+
+READ_TRIES = 2
+"""A pooled connection may have died since it was used last; a read may be repeated."""
+
+VERIFY_PAGE = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of a log: the last event's place, hash and time."""
+
+    position: int
+    hash: bytes
+    recorded_at: datetime
+
+
+class EventLog:
+    """Reads raise `LogUnavailable` when the database cannot be asked in time."""
+
+    def __init__(self, name: str, pool: Pool, committer: GroupCommitter) -> None:
+        self.name = name
+        self._pool = pool
+        self._committer = committer
+
+    async def append(self, group: AppendGroup) -> Appended:
+        """Append all of `group` or nothing; see `errors` for what is raised."""
+        return await self._committer.append(group)
+
+    async def head(self) -> Head:
+        """The end of the log as it is when the database answers."""
+        (row,) = await self._read(
+            f"SELECT position, hash, recorded_at FROM {self.name}.head"  # noqa: S608
+        )
+        return Head(row["position"], row["hash"], row["recorded_at"])
+
+    async def hash_at(self, position: int) -> bytes | None:
+        """The hash of the event at `position` (0: before the first), if it exists."""
+        if position == 0:
+            return genesis(self.name)
+        rows = await self._read(
+            f"SELECT hash FROM {self.name}.events WHERE position = $1",  # noqa: S608
+            position,
+        )
+        return rows[0]["hash"] if rows else None
+
+    async def load(
+        self, stream: str, *, to_version: int | None = None
+    ) -> list[RecordedEvent]:
+        """The events of one stream, oldest first, up to and with `to_version`."""
+        return await self._read_events(
+            "WHERE stream = $1 AND ($2::integer IS NULL OR version <= $2)"
+            " ORDER BY version",
+            stream,
+            to_version,
+        )
+
+    async def read_after(self, position: int, *, limit: int) -> list[RecordedEvent]:
+        """Up to `limit` events that follow `position`, in order."""
+        return await self._read_events(
+            "WHERE position > $1 ORDER BY position LIMIT $2", position, limit
+        )
+
+    async def read_command(self, command_id: str) -> list[RecordedEvent]:
+        """The events that a command wrote, in order; none if it is not in the log."""
+        rows = await self._read(
+            "SELECT first_position, last_position"  # noqa: S608
+            f" FROM {self.name}.commands WHERE command_id = $1",
+            command_id,
+        )
+        if not rows:
+            return []
+        first, last = rows[0]
+        return await self.read_after(first - 1, limit=last - first + 1)
+
+    async def pages(
+        self, after: int = 0, *, size: int = VERIFY_PAGE
+    ) -> AsyncIterator[Sequence[RecordedEvent]]:
+        """The log from `after` on, in pages that follow each other without a hole."""
+        while page := await self.read_after(after, limit=size):
+            yield page
+            after = page[-1].position
+
+    async def verify(self) -> Head:
+        """Check the whole chain against the head, or raise `chain.ChainBroken`."""
+        head = await self.head()
+        chain = Chain(self.name)
+        async for page in self.pages():
+            chain.verify(
+                recorded for recorded in page if recorded.position <= head.position
+            )
+        chain.verify_head(head.position, head.hash)
+        return head
+
+    async def _read_events(self, where: str, *arguments: object) -> list[RecordedEvent]:
+        rows = await self._read(
+            "SELECT position, stream, version, type, data, metadata, recorded_at,"  # noqa: S608
+            f" hash FROM {self.name}.events {where}",
+            *arguments,
+        )
+        return [recorded_event(row) for row in rows]
+
+    async def _read(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        for attempt in range(1, READ_TRIES + 1):
+            try:
+                return await self._pool.fetch(query, *arguments)
+            except (*LOST, *UNDONE) as error:
+                if attempt == READ_TRIES or isinstance(error, TimeoutError):
+                    raise LogUnavailable("the log cannot be read") from error
+        raise AssertionError
+
+
+def recorded_event(row: asyncpg.Record) -> RecordedEvent:
+    """A row of `events` as the event it is."""
+    return RecordedEvent(
+        position=row["position"],
+        stream=row["stream"],
+        version=row["version"],
+        type=row["type"],
+        recorded_at=row["recorded_at"],
+        hash=row["hash"].hex(),
+        data=msgspec.Raw(row["data"].encode()),
+        metadata=msgspec.Raw(row["metadata"].encode()),
+    )
+
+
+@asynccontextmanager
+async def open_event_log(
+    name: str, pool: Pool, url: str, *, application_name: str = "tollgate"
+) -> AsyncIterator[EventLog]:
+    """The log in schema `name`: reads through `pool`, appends on its own connection."""
+    committer = GroupCommitter(url, name, application_name)
+    task = asyncio.create_task(committer.run(), name=f"append to {name}")
+    try:
+        yield EventLog(name, pool, committer)
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

@@ -1,0 +1,93 @@
+"""Real servers for whoever asks for them; a run that needs none starts none.
+
+Where they come from is told in `local_stack/testing.py`.
+
+| fixture | scope | gives |
+|---|---|---|
+| `postgres_url` | session | URL of a Postgres, as superuser |
+| `make_database` | function | `await make_database()`: an empty `Database` |
+| `database` | function | one such database |
+| `amqp_url` | session | URL of a RabbitMQ, as administrator |
+| `virtual_host` | module | a `VirtualHost` of its own, with both exchanges |
+| `private_postgres` | function | a `Postgres` to kill, pause and restart |
+| `private_rabbitmq` | module | the same with a `RabbitMQ`, up again for each test |
+
+What is made is gone afterwards. The methods of the private servers block:
+`await asyncio.to_thread(private_postgres.start)`.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from local_stack.databases import Database, temporary_database
+from local_stack.postgres import Postgres
+from local_stack.rabbitmq import RabbitMQ
+from local_stack.testing import Broker, TestRun, VirtualHost
+
+LOCAL = Path(__file__).parents[1] / ".local"
+
+MakeDatabase = Callable[[], Awaitable[Database]]
+
+
+@pytest.fixture(scope="session")
+def servers(request: pytest.FixtureRequest) -> Iterator[TestRun]:
+    run = TestRun(LOCAL)
+    yield run
+    if request.session.testsfailed:
+        (LOCAL / "test-servers.log").write_text(run.logs())
+    run.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(servers: TestRun) -> str:
+    return servers.open_postgres()
+
+
+@pytest.fixture
+async def make_database(postgres_url: str) -> AsyncIterator[MakeDatabase]:
+    async with AsyncExitStack() as stack:
+        yield lambda: stack.enter_async_context(temporary_database(postgres_url))
+
+
+@pytest.fixture
+async def database(make_database: MakeDatabase) -> Database:
+    return await make_database()
+
+
+@pytest.fixture(scope="session")
+def broker(servers: TestRun) -> Broker:
+    return servers.open_broker()
+
+
+@pytest.fixture(scope="session")
+def amqp_url(broker: Broker) -> str:
+    return broker.url
+
+
+@pytest.fixture(scope="module")
+def virtual_host(broker: Broker) -> VirtualHost:
+    return broker.new_virtual_host()
+
+
+@pytest.fixture
+def private_postgres(servers: TestRun) -> Iterator[Postgres]:
+    server = servers.start_postgres()
+    yield server
+    server.discard()
+
+
+@pytest.fixture(scope="module")
+def module_rabbitmq(servers: TestRun) -> Iterator[RabbitMQ]:
+    server = servers.start_rabbitmq()
+    yield server
+    server.discard()
+
+
+@pytest.fixture
+def private_rabbitmq(module_rabbitmq: RabbitMQ) -> RabbitMQ:
+    module_rabbitmq.resume()
+    module_rabbitmq.start()
+    return module_rabbitmq

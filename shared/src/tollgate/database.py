@@ -19,9 +19,12 @@ CONNECT_TIMEOUT = 3.0
 COMMAND_TIMEOUT = 5.0
 """Seconds until a statement without an answer is given up by the client."""
 
+LOCK_TIMEOUT = 2.0
+"""Seconds until a statement that waits for a lock is rolled back."""
+
 SERVER_LIMITS: Mapping[str, str] = {
     "statement_timeout": "5s",
-    "lock_timeout": "3s",
+    "lock_timeout": f"{LOCK_TIMEOUT:g}s",
     "idle_in_transaction_session_timeout": "5s",
     # A peer that vanished without a word must not hold a lock until TCP gives up.
     "tcp_user_timeout": "10000",

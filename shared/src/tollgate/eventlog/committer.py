@@ -12,7 +12,13 @@ from collections.abc import Sequence
 import asyncpg
 import structlog
 
-from tollgate.database import LOST, UNDONE, Connection, connect
+from tollgate.database import (
+    LOCK_TIMEOUT,
+    LOST,
+    UNDONE,
+    Connection,
+    connect,
+)
 from tollgate.eventlog.errors import (
     AlreadySpent,
     AppendOutcomeUnknown,
@@ -131,6 +137,7 @@ class GroupCommitter:
                 except _TryAgain as trouble:
                     logger.warning("append failed", reason=trouble.reason)
                     await asyncio.sleep(RETRY_PAUSE)
+                    _tell_who_has_no_time_left(batch)
                 except (asyncpg.PostgresError, ValueError) as error:
                     await self._try_each_alone(batch, error)
         finally:  # cancelled: whoever still waits is told what is known
@@ -200,6 +207,14 @@ class GroupCommitter:
             with contextlib.suppress(Exception):
                 self._connection.terminate()
             self._connection = None
+
+
+def _tell_who_has_no_time_left(batch: Sequence[_Waiting]) -> None:
+    """A try that may outlast its caller would turn a plain no into "unknown"."""
+    now = asyncio.get_running_loop().time()
+    for each in batch:
+        if each.deadline - now < LOCK_TIMEOUT:
+            each.give_up()
 
 
 class _TryAgain(Exception):

@@ -1,0 +1,580 @@
+"""The log on a real PostgreSQL."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from local_stack.databases import Database
+from tollgate.database import Connection, connect, open_pool
+from tollgate.eventlog import (
+    AlreadySpent,
+    Appended,
+    AppendGroup,
+    AppendOutcomeUnknown,
+    CommandRepeated,
+    EventLog,
+    LogUnavailable,
+    Spend,
+    WrongExpectedVersion,
+    open_event_log,
+)
+from tollgate.eventlog.chain import ChainBroken
+from tollgate.eventlog.groups import arguments_of, encode_group
+from tollgate.events import EventMetadata, encode
+from tollgate.events.issuance import TokenIssued
+from tollgate.events.registry import OAuthAppRenamed, SourceRenamed
+from tollgate.migrations import (
+    Migration,
+    MigrationRefused,
+    event_log_migrations,
+    migrate,
+)
+
+WORKER = Path(__file__).with_name("append_worker.py")
+LATER = datetime(2126, 1, 1, tzinfo=UTC)
+
+
+def renamed(name: str = "x") -> OAuthAppRenamed:
+    return OAuthAppRenamed(name=name)
+
+
+def group(*streams: str, **options: object) -> AppendGroup:
+    """A group with one event on each of `streams`."""
+    return AppendGroup(
+        events=[(stream, renamed()) for stream in streams],
+        **options,  # type: ignore[arg-type]
+    )
+
+
+class TestAppend:
+    async def test_events_come_back_as_they_were_written(self, log: EventLog) -> None:
+        metadata = EventMetadata(actor="member-1", request_id="r\u00e9")
+        fact = SourceRenamed(name='é "quoted" \\ \u2028')
+        place = await log.append(
+            AppendGroup(events=[("source-1", fact)], metadata=metadata)
+        )
+        (recorded,) = await log.load("source-1")
+        assert place == Appended(1, 1)
+        assert (recorded.position, recorded.version) == (1, 1)
+        assert bytes(recorded.data or b"") == encode(fact)
+        assert bytes(recorded.metadata or b"") == encode(metadata)
+
+    async def test_a_stream_at_another_version_refuses_the_whole_group(
+        self, log: EventLog
+    ) -> None:
+        await log.append(group("source-1"))
+        with pytest.raises(WrongExpectedVersion) as conflict:
+            await log.append(group("source-2", "source-1", expected={"source-1": 0}))
+        assert conflict.value.stream == "source-1"
+        assert (await log.head()).position == 1
+
+    async def test_a_precondition_may_name_a_stream_that_gets_no_event(
+        self, log: EventLog
+    ) -> None:
+        with pytest.raises(WrongExpectedVersion) as conflict:
+            await log.append(group("source-1", expected={"member-1": 1}))
+        assert conflict.value.stream == "member-1"
+
+    async def test_a_conflict_fails_its_own_caller_and_no_other(
+        self, log: EventLog
+    ) -> None:
+        outcomes = await asyncio.gather(
+            log.append(group("source-1", expected={"source-1": 0})),
+            log.append(group("source-1", expected={"source-1": 0})),
+            log.append(group("source-2", "source-1", expected={"source-1": 1})),
+            log.append(group("source-3")),
+            return_exceptions=True,
+        )
+        assert outcomes[0] == Appended(1, 1)
+        assert isinstance(outcomes[1], WrongExpectedVersion)
+        assert outcomes[2] == Appended(2, 3)
+        assert outcomes[3] == Appended(4, 4)
+
+    async def test_data_that_the_database_refuses_fails_its_own_caller_and_no_other(
+        self, log: EventLog
+    ) -> None:
+        outcomes = await asyncio.gather(
+            log.append(group("source-1")),
+            log.append(group("source-\0")),
+            log.append(group("source-2")),
+            return_exceptions=True,
+        )
+        assert outcomes[0] == Appended(1, 1)
+        assert isinstance(outcomes[1], asyncpg.CharacterNotInRepertoireError)
+        assert outcomes[2] == Appended(2, 2)
+
+    async def test_a_command_is_recorded_once_and_found_again(
+        self, log: EventLog
+    ) -> None:
+        first = await log.append(group("source-1", "source-2", command_id="c"))
+        with pytest.raises(CommandRepeated) as repeated:
+            await log.append(group("source-1", "source-2", command_id="c"))
+        assert (repeated.value.first, repeated.value.last) == (first.first, first.last)
+        assert [each.stream for each in await log.read_command("c")] == [
+            "source-1",
+            "source-2",
+        ]
+        assert await log.read_command("another") == []
+
+    async def test_a_refused_command_may_be_tried_again(self, log: EventLog) -> None:
+        with pytest.raises(WrongExpectedVersion):
+            await log.append(group("a-1", command_id="c", expected={"a-1": 7}))
+        assert await log.append(group("a-1", command_id="c")) == Appended(1, 1)
+
+    async def test_time_never_runs_backwards(
+        self, log: EventLog, db: Connection
+    ) -> None:
+        await log.append(group("a-1"))
+        await db.execute("UPDATE registry.head SET recorded_at = $1", LATER)
+        await log.append(group("a-1"))
+        assert [each.recorded_at for each in await log.load("a-1")][1] == LATER
+
+    async def test_a_long_stream_costs_no_more_than_its_last_version(
+        self, log: EventLog, db: Connection
+    ) -> None:
+        await asyncio.gather(*(log.append(group("a-1")) for _ in range(300)))
+        plan = "\n".join(
+            row[0]
+            for row in await db.fetch(
+                "EXPLAIN SELECT max(version) FROM registry.events WHERE stream = 'a-1'"
+            )
+        )
+        assert "Index Only Scan Backward using events_stream_version" in plan
+
+
+class TestSpentAssertions:
+    def issued(self, jti: str, client_id: str = "app_1") -> AppendGroup:
+        fact = TokenIssued(
+            jti="t",
+            signing_kid="s",
+            key="k/2",
+            rev=0,
+            scopes=(),
+            aud=(),
+            issued_at=LATER,
+            expires_at=LATER,
+        )
+        return AppendGroup(
+            events=[(f"oauth_app-{client_id}", fact)],
+            spend=Spend(client_id=client_id, jti=jti, expires_at=LATER),
+        )
+
+    async def test_one_of_many_wins_and_the_others_record_nothing(
+        self, issuance: EventLog
+    ) -> None:
+        outcomes = await asyncio.gather(
+            *(issuance.append(self.issued("j")) for _ in range(20)),
+            return_exceptions=True,
+        )
+        kinds = Counter(type(outcome) for outcome in outcomes)
+        assert kinds == {Appended: 1, AlreadySpent: 19}
+        assert (await issuance.head()).position == 1
+
+    async def test_a_jti_belongs_to_its_client(self, issuance: EventLog) -> None:
+        await issuance.append(self.issued("j"))
+        await issuance.append(self.issued("j", client_id="app_2"))
+        assert (await issuance.head()).position == 2
+
+    async def test_a_refused_group_spends_nothing(self, issuance: EventLog) -> None:
+        spend = Spend(client_id="app_1", jti="j", expires_at=LATER)
+        with pytest.raises(WrongExpectedVersion):
+            await issuance.append(group("a-1", spend=spend, expected={"a-1": 3}))
+        await issuance.append(self.issued("j"))
+
+    async def test_a_group_may_spend_and_record_nothing(
+        self, issuance: EventLog
+    ) -> None:
+        alone = AppendGroup(spend=Spend(client_id="app_1", jti="j", expires_at=LATER))
+        assert await issuance.append(alone) == Appended(None, None)
+        with pytest.raises(AlreadySpent):
+            await issuance.append(alone)
+
+    async def test_it_is_forgotten_by_the_time_of_the_log(
+        self, issuance: EventLog, db: Connection
+    ) -> None:
+        long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+        spend = Spend(client_id="app_1", jti="old", expires_at=long_ago)
+        await issuance.append(AppendGroup(spend=spend))
+        prune = "SELECT issuance.prune_spent_jtis()"
+        assert await db.fetchval(prune) == 0  # an empty log knows no time yet
+        await issuance.append(self.issued("new"))
+        assert await db.fetchval(prune) == 1
+        with pytest.raises(AlreadySpent):
+            await issuance.append(self.issued("new"))
+
+
+class TestManyWriters:
+    async def test_three_processes_leave_no_hole_and_report_each_conflict(
+        self, log: EventLog, database_url: str
+    ) -> None:
+        """3 processes × 16 writers × 8 rounds of 2 own events and 1 contested one."""
+        rounds, writers, names = 8, 16, ("one", "two", "three")
+        processes = [
+            await asyncio.create_subprocess_exec(
+                sys.executable,
+                str(WORKER),
+                database_url,
+                name,
+                str(writers),
+                str(rounds),
+                stdout=asyncio.subprocess.PIPE,
+            )
+            for name in names
+        ]
+        outputs = await asyncio.gather(*(each.communicate() for each in processes))
+        assert [each.returncode for each in processes] == [0, 0, 0]
+        reports = [json.loads(out) for out, _ in outputs]
+
+        events = await log.read_after(0, limit=100_000)
+        assert [each.position for each in events] == list(range(1, len(events) + 1))
+        times = [each.recorded_at for each in events]
+        assert times == sorted(times)
+        await log.verify()
+
+        attempts = len(names) * writers * rounds
+        won = [place for report in reports for place in report["won"]]
+        lost = sum(report["lost"] for report in reports)
+        assert lost > 0
+        assert len(won) + lost == attempts
+        contested = [e for e in events if e.stream == "oauth_app-contested"]
+        assert sorted(won) == [each.position for each in contested]
+        assert [e.version for e in contested] == list(range(1, len(contested) + 1))
+        own = [tuple(place) for report in reports for place in report["own"]]
+        assert len(own) == attempts
+        assert all(last == first + 1 for first, last in own)
+        assert len(events) == 2 * attempts + len(contested)
+
+    async def test_a_stopped_client_holds_nobody_up(
+        self, log: EventLog, database_url: str
+    ) -> None:
+        """Wherever SIGSTOP meets it: no client holds the lock between statements."""
+        worker = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(WORKER),
+            database_url,
+            "stopped",
+            "16",
+            "100000",
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            for number in range(1, 11):
+                before = (await log.head()).position
+                async with asyncio.timeout(20):
+                    while (await log.head()).position == before:
+                        await asyncio.sleep(0)
+                os.kill(worker.pid, signal.SIGSTOP)
+                async with asyncio.timeout(2):
+                    await log.append(group(f"source-{number}"))
+                os.kill(worker.pid, signal.SIGCONT)
+        finally:
+            worker.kill()
+            await worker.wait()
+        await log.verify()
+
+
+class TestVerify:
+    @pytest.fixture
+    async def filled(self, log: EventLog) -> EventLog:
+        for number in range(6):
+            await log.append(group(f"source-{number}"))
+        return log
+
+    async def tamper(self, db: Connection, *statements: str) -> None:
+        """What the owner of the tables could do, and nobody else."""
+        await db.execute("ALTER TABLE registry.events DISABLE TRIGGER USER")
+        for statement in statements:
+            await db.execute(statement)
+
+    async def test_an_untouched_log_verifies(self, filled: EventLog) -> None:
+        assert (await filled.verify()).position == 6
+
+    async def test_a_changed_byte_is_found(
+        self, filled: EventLog, db: Connection
+    ) -> None:
+        await self.tamper(
+            db,
+            "UPDATE registry.events SET data = replace(data, '\"x\"', '\"y\"')"
+            " WHERE position = 3",
+        )
+        with pytest.raises(ChainBroken) as broken:
+            await filled.verify()
+        assert broken.value.position == 3
+
+    async def test_a_removed_row_is_found(
+        self, filled: EventLog, db: Connection
+    ) -> None:
+        await self.tamper(db, "DELETE FROM registry.events WHERE position = 4")
+        with pytest.raises(ChainBroken) as broken:
+            await filled.verify()
+        assert broken.value.position == 4
+
+    async def test_a_tail_cut_without_the_head_is_found(
+        self, filled: EventLog, db: Connection
+    ) -> None:
+        await self.tamper(db, "DELETE FROM registry.events WHERE position > 4")
+        with pytest.raises(ChainBroken) as broken:
+            await filled.verify()
+        assert broken.value.position == 5
+
+    async def test_a_head_that_was_put_back_is_found(
+        self, filled: EventLog, db: Connection
+    ) -> None:
+        await self.tamper(
+            db,
+            "UPDATE registry.head SET hash = e.hash, position = 5"
+            " FROM registry.events e WHERE e.position = 4",
+        )
+        with pytest.raises(ChainBroken):
+            await filled.verify()
+
+
+class TestAppendOnly:
+    @pytest.mark.parametrize("schema", ["registry", "issuance"])
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "UPDATE {table} SET type = 'x'",
+            "DELETE FROM {table}",
+            "TRUNCATE {table}",
+        ],
+        ids=["update", "delete", "truncate"],
+    )
+    async def test_history_cannot_be_rewritten(
+        self,
+        log: EventLog,
+        issuance: EventLog,
+        db: Connection,
+        schema: str,
+        statement: str,
+    ) -> None:
+        for each in (log, issuance):
+            await each.append(group("a-1"))
+        tables = [f"{schema}.events"]
+        if schema == "issuance":
+            now = await db.fetchval("SELECT now() AT TIME ZONE 'UTC'")
+            tables.append(f"issuance.events_{now:%Y_%m}")
+        for table in tables:
+            with pytest.raises(asyncpg.RaiseError, match="append-only"):
+                await db.execute(statement.format(table=table))
+
+    async def test_a_service_role_may_read_and_append_and_nothing_else(
+        self, database_url: str, db: Connection
+    ) -> None:
+        role = f"service_{os.getpid()}"
+        await db.execute(f"CREATE ROLE {role}")
+        try:
+            await migrate(db, "registry", event_log_migrations(), service_role=role)
+            await db.execute(f"SET ROLE {role}")
+            await db.fetch("SELECT * FROM registry.events")
+            await db.fetch(
+                "SELECT * FROM registry.append"
+                "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+                *arguments_of([encode_group(group("a-1"))]),
+            )
+            assert await db.fetchval("SELECT count(*) FROM registry.events") == 1
+            for forbidden in (
+                "INSERT INTO registry.events SELECT * FROM registry.events",
+                "UPDATE registry.events SET type = 'x'",
+                "DELETE FROM registry.events",
+                "TRUNCATE registry.events",
+                "UPDATE registry.head SET position = 0",
+                "DELETE FROM registry.spent_jtis",
+                "INSERT INTO registry.commands VALUES ('c', 1, 1)",
+                "UPDATE registry.checkpoints SET position = 0",
+                "CREATE TABLE registry.mine (x int)",
+                "ALTER TABLE registry.events DISABLE TRIGGER USER",
+            ):
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    await db.execute(forbidden)
+        finally:
+            await db.execute("RESET ROLE")
+            await db.execute(f"DROP OWNED BY {role}")
+            await db.execute(f"DROP ROLE {role}")
+
+
+class TestMonths:
+    async def test_each_month_gets_a_partition_of_its_own(
+        self, issuance: EventLog, db: Connection
+    ) -> None:
+        await issuance.append(group("a-1"))
+        await db.execute("UPDATE issuance.head SET recorded_at = $1", LATER)
+        await issuance.append(group("a-1", expected={"a-1": 1}))
+        rows = await db.fetch(
+            "SELECT tableoid::regclass::text AS part, version FROM issuance.events"
+            " ORDER BY position"
+        )
+        assert [row["version"] for row in rows] == [1, 2]
+        assert rows[1]["part"] == "issuance.events_2126_01"
+        await issuance.verify()
+
+
+class TestCheckpoints:
+    async def test_a_checkpoint_only_grows(self, db: Connection, log: EventLog) -> None:
+        advance = "SELECT registry.advance_checkpoint('relay', $1)"
+        reached = [await db.fetchval(advance, position) for position in (5, 3, 9)]
+        assert reached == [5, 5, 9]
+
+
+class TestMigrations:
+    async def test_running_them_again_changes_nothing(
+        self, database_url: str, db: Connection
+    ) -> None:
+        assert await migrate(db, "registry", event_log_migrations()) == 0
+
+    async def test_two_at_once_apply_each_file_once(self, database: Database) -> None:
+        connections = [
+            await connect(database.url, application_name="m") for _ in range(2)
+        ]
+        try:
+            counts = await asyncio.gather(
+                *(
+                    migrate(each, "tokens", event_log_migrations())
+                    for each in connections
+                )
+            )
+        finally:
+            for each in connections:
+                await each.close()
+        assert sorted(counts) == [0, 2]
+
+    async def test_a_file_that_changed_after_it_was_applied_is_refused(
+        self, database_url: str, db: Connection
+    ) -> None:
+        first, second = event_log_migrations()
+        changed = Migration(second.number, second.name, second.sql + "-- new")
+        with pytest.raises(MigrationRefused, match="has changed"):
+            await migrate(db, "registry", [first, changed])
+
+    async def test_a_database_of_a_later_version_is_refused(
+        self, database_url: str, db: Connection
+    ) -> None:
+        with pytest.raises(MigrationRefused, match="lacks"):
+            await migrate(db, "registry", event_log_migrations()[:1])
+
+
+class TestTrouble:
+    async def test_a_database_that_is_not_there_is_said_so_in_time(self) -> None:
+        url = "postgresql://postgres@127.0.0.1:1/none"
+        async with (
+            open_pool(url, application_name="t") as pool,
+            open_event_log("registry", pool, url) as log,
+        ):
+            with pytest.raises(LogUnavailable):
+                await log.head()
+            async with asyncio.timeout(8):
+                with pytest.raises(LogUnavailable):
+                    await log.append(group("a-1"))
+
+    async def test_a_connection_cut_before_the_answer_is_unknown_without_a_command_id(
+        self, log: EventLog, db: Connection
+    ) -> None:
+        """The lock is held elsewhere, so the call waits; then its session is ended."""
+        async with db.transaction():
+            await db.execute("SELECT * FROM registry.head FOR UPDATE")
+            named = asyncio.create_task(log.append(group("a-1", command_id="c")))
+            anonymous = asyncio.create_task(log.append(group("a-2")))
+            await terminate_waiting_appends(db)
+            with pytest.raises(AppendOutcomeUnknown):
+                await anonymous
+        assert await named == Appended(1, 1)  # tried again: the log would notice
+
+    async def test_a_lost_answer_is_made_good_by_the_command_id(
+        self, log: EventLog, database_url: str
+    ) -> None:
+        """The call commits and the client never hears of it: P4 of the fault table."""
+        proxy = await AnswerEater.start(database_url)
+        async with (
+            open_pool(proxy.url, application_name="t") as pool,
+            open_event_log("registry", pool, proxy.url) as behind,
+        ):
+            await behind.append(group("a-1"))  # connect and prepare first
+            proxy.eat_next_answer()
+            place = await behind.append(group("a-2", command_id="c"))
+        await proxy.close()
+        assert proxy.ate
+        assert place == Appended(2, 2)
+        assert (await log.head()).position == 2
+
+    async def test_a_long_lock_is_waited_for_and_then_refused_in_time(
+        self, log: EventLog, db: Connection
+    ) -> None:
+        await db.execute("SET idle_in_transaction_session_timeout = 0")
+        async with db.transaction():
+            await db.execute("SELECT * FROM registry.head FOR UPDATE")
+            async with asyncio.timeout(8):
+                with pytest.raises(LogUnavailable):
+                    await log.append(group("a-1"))
+        assert await log.append(group("a-1", expected={"a-1": 0})) == Appended(1, 1)
+
+
+async def terminate_waiting_appends(db: Connection) -> None:
+    """End the sessions that wait for the head row, as soon as there are any."""
+    ended = 0
+    async with asyncio.timeout(5):
+        while not ended:
+            # A transaction sees the activity as it was when it first looked.
+            await db.execute("SELECT pg_stat_clear_snapshot()")
+            ended = await db.fetchval(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+
+
+class AnswerEater:
+    """A TCP proxy to PostgreSQL that can lose an answer and cut the connection."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._eating = False
+        self.ate = False
+        self.url = ""
+
+    @classmethod
+    async def start(cls, url: str) -> "AnswerEater":
+        parsed = asyncpg.connect_utils.urllib.parse.urlsplit(url)
+        eater = cls(parsed.hostname, parsed.port)
+        eater._server = await asyncio.start_server(eater._serve, "127.0.0.1", 0)
+        port = eater._server.sockets[0].getsockname()[1]
+        eater.url = url.replace(f":{parsed.port}/", f":{port}/")
+        return eater
+
+    def eat_next_answer(self) -> None:
+        self._eating = True
+
+    async def close(self) -> None:
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        upstream = await asyncio.open_connection(*self._target)
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._pump(reader, upstream[1], answers=False))
+            both.create_task(self._pump(upstream[0], writer, answers=True))
+
+    async def _pump(
+        self,
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        *,
+        answers: bool,
+    ) -> None:
+        with contextlib.suppress(ConnectionError):
+            while chunk := await source.read(65536):
+                if answers and self._eating:
+                    self._eating, self.ate = False, True
+                    break
+                sink.write(chunk)
+                await sink.drain()
+        sink.close()

@@ -20,7 +20,9 @@ Whatever carries a password is a `Secret`, also a URL. Every field has a descrip
 
 import difflib
 import hmac
+import os
 import re
+import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -96,6 +98,17 @@ def load_settings(
     if problems:
         raise WrongSettings("; ".join(problems))
     return shape(**values)
+
+
+def settings_or_exit(shape: type[SettingsT], prefix: str) -> SettingsT:
+    """The settings of this process; ends it with one line on stderr if they are wrong.
+
+    For `__main__` alone: nothing else reads the environment.
+    """
+    try:
+        return load_settings(shape, os.environ, prefix)
+    except WrongSettings as error:
+        sys.exit(f"wrong settings: {error}")
 
 
 def settings_table(shape: type[msgspec.Struct], prefix: str) -> str:

@@ -1,0 +1,41 @@
+"""The command line of the service."""
+
+import click
+from aiohttp import web
+
+from token_issuer.application import create_application
+from token_issuer.settings import PREFIX, Settings
+from tollgate import logs
+from tollgate.settings import settings_or_exit
+
+
+@click.group()
+def main() -> None:
+    """token-issuer: mints and revokes access tokens.
+
+    Settings are environment variables, listed in docs/settings.md.
+    """
+
+
+@main.command()
+def serve() -> None:
+    """Answer requests until SIGTERM."""
+    settings = settings_or_exit(Settings, PREFIX)
+    logs.configure("token-issuer")
+    web.run_app(
+        create_application(),
+        host=settings.host,
+        port=settings.port,
+        access_log=None,
+        print=None,
+    )
+
+
+@main.command()
+def migrate() -> None:
+    """Bring the database up to date, as its owner."""
+    settings_or_exit(Settings, PREFIX)
+
+
+if __name__ == "__main__":
+    main(prog_name="token_issuer")

@@ -1,7 +1,7 @@
 """One log of this process: append to it, read it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -91,20 +91,24 @@ class EventLog:
 
     async def pages(
         self, after: int = 0, *, size: int = VERIFY_PAGE
-    ) -> AsyncIterator[Sequence[RecordedEvent]]:
+    ) -> AsyncGenerator[Sequence[RecordedEvent]]:
         """The log from `after` on, in pages that follow each other without a hole."""
         while page := await self.read_after(after, limit=size):
             yield page
             after = page[-1].position
 
-    async def verify(self) -> Head:
-        """Check the whole chain against the head, or raise `chain.ChainBroken`."""
+    async def verify(self, *, on_progress: Callable[[int], object] = int) -> Head:
+        """Check the whole chain against the head, or raise `chain.ChainBroken`.
+
+        `on_progress` is told after each page how many events it held.
+        """
         head = await self.head()
         chain = Chain(self.name)
         async for page in self.pages():
             chain.verify(
                 recorded for recorded in page if recorded.position <= head.position
             )
+            on_progress(len(page))
         chain.verify_head(head.position, head.hash)
         return head
 

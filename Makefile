@@ -37,6 +37,9 @@ fix: $(VENV)/.dev ## Format, and apply the safe lint fixes
 	@$(BIN)/ruff format -q
 	@$(BIN)/ruff check -q --fix
 
+docs: $(VENV)/.dev ## Write docs/events.md, settings.md and problems.md from the code
+	@$(BIN)/python docs/generate.py
+
 ##@ Upkeep
 
 lock: $(VENV)/.dev ## Move the pinned versions to the newest ones
@@ -62,4 +65,4 @@ $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 	@$(PIP) --require-hashes --only-binary :all: -r requirements/dev.txt
 	@touch $@
 
-.PHONY: run demo clean-local install test unit check fix lock clean help
+.PHONY: run demo clean-local install test unit check fix docs lock clean help

@@ -138,6 +138,15 @@ class TestAppend:
         await log.append(group("a-1"))
         assert [each.recorded_at for each in await log.load("a-1")][1] == LATER
 
+    async def test_a_reader_that_knows_a_version_loads_only_what_follows(
+        self, log: EventLog
+    ) -> None:
+        for _ in range(5):
+            await log.append(group("a-1"))
+        newer = await log.load("a-1", after_version=2, to_version=4)
+        assert [each.version for each in newer] == [3, 4]
+        assert await log.load("a-1", after_version=5) == []
+
     async def test_a_long_stream_costs_no_more_than_its_last_version(
         self, log: EventLog, db: Connection
     ) -> None:

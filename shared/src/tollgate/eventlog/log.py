@@ -21,6 +21,8 @@ READ_TRIES = 2
 
 VERIFY_PAGE = 5_000
 
+MAX_VERSION = 2**31 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -61,14 +63,18 @@ class EventLog:
         return rows[0]["hash"] if rows else None
 
     async def load(
-        self, stream: str, *, to_version: int | None = None
+        self, stream: str, *, after_version: int = 0, to_version: int | None = None
     ) -> list[RecordedEvent]:
-        """The events of one stream, oldest first, up to and with `to_version`."""
+        """The events of one stream, oldest first.
+
+        Only those after `after_version`, for a reader that has folded the others
+        already, and up to and with `to_version`.
+        """
         return await self._read_events(
-            "WHERE stream = $1 AND ($2::integer IS NULL OR version <= $2)"
-            " ORDER BY version",
+            "WHERE stream = $1 AND version > $2 AND version <= $3 ORDER BY version",
             stream,
-            to_version,
+            after_version,
+            MAX_VERSION if to_version is None else to_version,
         )
 
     async def read_after(self, position: int, *, limit: int) -> list[RecordedEvent]:

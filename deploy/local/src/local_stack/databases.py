@@ -12,44 +12,70 @@ import asyncpg
 import msgspec
 
 
-class Database(msgspec.Struct, frozen=True):
-    """An empty database and URLs to it, one for each role."""
+class Database(msgspec.Struct, frozen=True, kw_only=True):
+    """A database and URLs to it, one for each role."""
 
     name: str
-    url: str  # as the superuser
+    url: str  # as whoever made it
     owner: str
     owner_url: str
     service: str
     service_url: str
 
 
-async def create_database(server_url: str, name: str) -> Database:
-    """Make the database `name` with the roles `<name>_owner` and `<name>_service`.
-
-    `server_url` names a role that may create both. Names and passwords are our own:
-    they are quoted by what they are made of.
-    """
+def describe_database(
+    server_url: str, name: str, *, owner_password: str, service_password: str
+) -> Database:
+    """The database `name` with the roles `<name>_owner` and `<name>_service`."""
     owner, service = f"{name}_owner", f"{name}_service"
-    passwords = {role: secrets.token_urlsafe(24) for role in (owner, service)}
-    connection = await asyncpg.connect(server_url)
-    try:
-        for role, password in passwords.items():
-            await connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{password}'")
-        # A superuser may give away what it owns; anyone else only to a role it is in.
-        await connection.execute(f"GRANT {owner} TO CURRENT_USER")
-        await connection.execute(f"CREATE DATABASE {name} OWNER {owner}")
-        await connection.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
-        await connection.execute(f"GRANT CONNECT ON DATABASE {name} TO {service}")
-    finally:
-        await connection.close()
     return Database(
         name=name,
         url=_url(server_url, name),
         owner=owner,
-        owner_url=_url(server_url, name, f"{owner}:{passwords[owner]}"),
+        owner_url=_url(server_url, name, f"{owner}:{owner_password}"),
         service=service,
-        service_url=_url(server_url, name, f"{service}:{passwords[service]}"),
+        service_url=_url(server_url, name, f"{service}:{service_password}"),
     )
+
+
+async def database_exists(server_url: str, name: str) -> bool:
+    connection = await asyncpg.connect(server_url)
+    try:
+        return await _exists(connection, "pg_database", "datname", name)
+    finally:
+        await connection.close()
+
+
+async def ensure_database(server_url: str, database: Database) -> None:
+    """Make the database and its roles, as far as they are missing.
+
+    `server_url` names a role that may. Names and passwords are our own, made of
+    characters that need no quoting.
+    """
+    connection = await asyncpg.connect(server_url)
+    try:
+        for role, url in (
+            (database.owner, database.owner_url),
+            (database.service, database.service_url),
+        ):
+            known = await _exists(connection, "pg_roles", "rolname", role)
+            await connection.execute(
+                f"{'ALTER' if known else 'CREATE'} ROLE {role} "
+                f"LOGIN PASSWORD '{urlsplit(url).password}'"
+            )
+        if not await _exists(connection, "pg_database", "datname", database.name):
+            # Unless it is a superuser, the creator must be in the role it gives to.
+            await connection.execute(f"GRANT {database.owner} TO CURRENT_USER")
+            await connection.execute(
+                f"CREATE DATABASE {database.name} OWNER {database.owner}"
+            )
+        for statement in (
+            f"REVOKE ALL ON DATABASE {database.name} FROM PUBLIC",
+            f"GRANT CONNECT ON DATABASE {database.name} TO {database.service}",
+        ):
+            await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 async def drop_database(server_url: str, database: Database) -> None:
@@ -67,12 +93,29 @@ async def drop_database(server_url: str, database: Database) -> None:
 
 @asynccontextmanager
 async def temporary_database(server_url: str) -> AsyncIterator[Database]:
-    """A database under a name of its own, gone afterwards."""
-    database = await create_database(server_url, f"tollgate_{secrets.token_hex(6)}")
+    """An empty database under a name of its own, gone afterwards."""
+    database = describe_database(
+        server_url,
+        f"tollgate_{secrets.token_hex(6)}",
+        owner_password=secrets.token_urlsafe(24),
+        service_password=secrets.token_urlsafe(24),
+    )
     try:
+        await ensure_database(server_url, database)
         yield database
     finally:
         await drop_database(server_url, database)
+
+
+async def _exists(
+    connection: "asyncpg.Connection[asyncpg.Record]",
+    catalog: str,
+    column: str,
+    name: str,
+) -> bool:
+    query = f"SELECT EXISTS (SELECT FROM {catalog} WHERE {column} = $1)"  # noqa: S608
+    found: bool = await connection.fetchval(query, name)
+    return found
 
 
 def _url(server_url: str, database: str, credentials: str | None = None) -> str:

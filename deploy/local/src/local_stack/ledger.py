@@ -9,6 +9,7 @@ by its name: other copies on the machine run the same programs.
 import contextlib
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -57,16 +58,19 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._entries: dict[int, Entry] = {}
+        self._writing = threading.Lock()  # servers are started side by side
 
     def record(self, name: str, pid: int, stop_signal: signal.Signals) -> None:
         identity = identify(pid)
         if identity is not None:
-            self._entries[pid] = Entry(name, identity, int(stop_signal))
-            self._write()
+            with self._writing:
+                self._entries[pid] = Entry(name, identity, int(stop_signal))
+                self._write()
 
     def forget(self, pid: int) -> None:
-        if self._entries.pop(pid, None):
-            self._write()
+        with self._writing:
+            if self._entries.pop(pid, None):
+                self._write()
 
     def end_leftovers(self) -> list[str]:
         """End what an earlier launcher left running; the names of what was ended."""

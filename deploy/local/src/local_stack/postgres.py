@@ -63,6 +63,7 @@ class Postgres(Server):
         port: int | None = None,
         settings: Mapping[str, str] = SETTINGS_OF_A_STACK,
     ) -> None:
+        super().__init__()
         self.directory = directory
         self.port = port or free_ports(1)[0]
         self.log = directory / "postgres.log"
@@ -90,7 +91,7 @@ class Postgres(Server):
         return self.is_running() and not subprocess.run(command, check=False).returncode
 
     def _launch(self) -> Child:
-        if not (self._data / "PG_VERSION").exists():
+        if not self._data.exists():
             self._initialise()
         self._remove_stale_lock()
         return Child(
@@ -110,23 +111,24 @@ class Postgres(Server):
         )
 
     def _initialise(self) -> None:
-        """Make the data folder; a half-made one of an earlier try goes first."""
-        shutil.rmtree(self._data, ignore_errors=True)
+        """Make the data folder, whole or not at all."""
+        fresh = self.directory / "data.new"
+        shutil.rmtree(fresh, ignore_errors=True)
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._data.mkdir(mode=0o700)
+        fresh.mkdir(mode=0o700)
         password = self.directory / "password"
         password.touch(mode=0o600)
         password.write_text(secrets.token_urlsafe(24))
         user = self._identity.user
         if user is not None:
             self.directory.chmod(0o711)
-            shutil.chown(self._data, user)
+            shutil.chown(fresh, user)
             shutil.chown(password, user)
         made = subprocess.run(
             [
                 *self._identity.inside,
                 str(self._binaries / "initdb"),
-                f"--pgdata={self._data}",
+                f"--pgdata={fresh}",
                 f"--username={SUPERUSER}",
                 f"--pwfile={password}",
                 "--auth=scram-sha-256",
@@ -145,8 +147,8 @@ class Postgres(Server):
             extra_groups=[] if user else None,
         )
         if made.returncode:
-            shutil.rmtree(self._data, ignore_errors=True)
             raise CannotStart(f"Postgres cannot make its data folder:\n{made.stdout}")
+        fresh.rename(self._data)
 
     def _remove_stale_lock(self) -> None:
         """Remove the lock file of a dead postmaster.

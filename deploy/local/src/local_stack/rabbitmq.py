@@ -57,6 +57,7 @@ class RabbitMQ(Server):
         ports: Ports | None = None,
         virtual_hosts: Sequence[str] = ("/",),
     ) -> None:
+        super().__init__()
         self.directory = directory
         self.ports = ports or Ports.free()
         self.log = directory / "log" / f"{_NODE}.log"
@@ -113,7 +114,8 @@ class RabbitMQ(Server):
     def stop(self) -> bool:
         """The node first, epmd second: a node that misses its epmd starts another."""
         stopped = super().stop()
-        epmd, self._epmd = self._epmd, None
+        with self._changing:
+            epmd, self._epmd = self._epmd, None
         return (epmd.stop(self.stop_timeout) if epmd else True) and stopped
 
     def discard(self) -> None:

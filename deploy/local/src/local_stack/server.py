@@ -1,5 +1,6 @@
 """What every server that runs here can be told to do."""
 
+import threading
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -22,6 +23,12 @@ class Server(ABC):
     start_timeout: float = 60.0
     stop_timeout: float = 20.0
     _child: Child | None = None
+    _retired = False
+
+    def __init__(self) -> None:
+        # Held while the program is started or told to stop, so that neither can
+        # happen in the middle of the other.
+        self._changing = threading.Lock()
 
     @abstractmethod
     def _launch(self) -> Child:
@@ -45,13 +52,18 @@ class Server(ABC):
 
     def launch(self) -> None:
         """Start the program without waiting for it; nothing if it runs already."""
-        if not self.is_running():
-            self._child = self._launch()
+        with self._changing:
+            if self._retired:
+                raise CannotStart(f"{self.name} is told to stop")
+            if not self.is_running():
+                self._child = self._launch()
 
     def wait_until_ready(self) -> None:
         """Wait for the server to answer, or raise `CannotStart` with its last words."""
         deadline = time.monotonic() + self.start_timeout
         while not self.is_ready():
+            if self._child is None:
+                raise CannotStart(f"{self.name} was stopped before it answered")
             code = self.exit_code()
             if code is not None:
                 raise CannotStart(f"{self.name} stopped ({code}){self._words()}")
@@ -69,12 +81,17 @@ class Server(ABC):
 
     def stop(self) -> bool:
         """Stop in order; whether it went without being killed."""
-        child, self._child = self._child, None
+        child = self._take_child()
         return child.stop(self.stop_timeout) if child else True
+
+    def retire(self) -> bool:
+        """Stop in order and never start again, whoever may be about to."""
+        self._retired = True
+        return self.stop()
 
     def kill9(self) -> None:
         """SIGKILL. The next `start` finds what a power cut would have left."""
-        child, self._child = self._child, None
+        child = self._take_child()
         if child:
             child.kill9()
 
@@ -103,6 +120,11 @@ class Server(ABC):
         except FileNotFoundError:
             return ""
         return "\n".join(text.splitlines()[-lines:])
+
+    def _take_child(self) -> Child | None:
+        with self._changing:
+            child, self._child = self._child, None
+            return child
 
     def _words(self) -> str:
         return f"; the end of {self.log}:\n{self.tail()}"

@@ -1,0 +1,67 @@
+"""The environment of each service: what the launcher tells it, in its own words."""
+
+import msgspec
+
+from local_stack.databases import Database
+from local_stack.memory import Memory
+from local_stack.ports import LOOPBACK
+from local_stack.rabbitmq_definitions import (
+    APP_REGISTRY,
+    ENFORCEMENT_GATEWAY,
+    TOKEN_ISSUER,
+)
+
+# Whose /readyz is asked, by the name under which its port is remembered.
+HEALTH_PORTS = {
+    APP_REGISTRY: "registry",
+    TOKEN_ISSUER: "issuer",
+    ENFORCEMENT_GATEWAY: "gateway_status",
+}
+
+
+class Addresses(msgspec.Struct, frozen=True, kw_only=True):
+    """Where everything listens."""
+
+    registry: str
+    issuer: str
+    gateway: str
+    gateway_status: str
+    upstream: str
+
+
+def addresses(memory: Memory) -> Addresses:
+    return Addresses(
+        **{
+            name: f"http://{LOOPBACK}:{memory.ports[name]}"
+            for name in Addresses.__struct_fields__
+        }
+    )
+
+
+def module_of(service: str) -> str:
+    """What `python -m` starts, which is also the name of the service's database."""
+    return service.replace("-", "_")
+
+
+def environment_of(
+    service: str, memory: Memory, database: Database | None, amqp_url: str
+) -> dict[str, str]:
+    """All that a service cannot guess; the rest stays at its defaults."""
+    settings = {"AMQP_URL": amqp_url, "PORT": str(memory.ports[_PORTS[service]])}
+    if database is not None:
+        settings["DATABASE_URL"] = database.service_url
+        settings["OWNER_DATABASE_URL"] = database.owner_url
+    match service:
+        case "enforcement-gateway":
+            settings["STATUS_PORT"] = str(memory.ports["gateway_status"])
+        case _:
+            pass
+    prefix = module_of(service).upper()
+    return {f"{prefix}_{name}": value for name, value in settings.items()}
+
+
+_PORTS = {
+    APP_REGISTRY: "registry",
+    TOKEN_ISSUER: "issuer",
+    ENFORCEMENT_GATEWAY: "gateway",
+}

@@ -1,0 +1,71 @@
+"""Loops that run beside a server, each with an owner; one that fails ends the process.
+
+    async with running(subscription.run(), relay.run()):
+        yield
+
+A loop is not meant to return. One that does, or raises, is logged and the process asked
+to stop, so that whoever watches it starts it again. Leaving cancels the loops, waits
+for them, and raises what the failed one raised, so that the process does not end as if
+nothing had happened.
+"""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+
+import structlog
+
+Loop: TypeAlias = Coroutine[Any, Any, None]
+
+logger = structlog.get_logger(__name__)
+
+
+class LoopEnded(Exception):
+    """A loop that should run as long as the process has returned."""
+
+
+def ask_to_stop() -> None:
+    """End this process as an operator would: it drains first."""
+    signal.raise_signal(signal.SIGTERM)
+
+
+@asynccontextmanager
+async def running(
+    *loops: Loop,
+    on_failure: Callable[[], None] = ask_to_stop,
+) -> AsyncIterator[None]:
+    """Run `loops` while the body runs; see the module."""
+    failures: list[Exception] = []
+    tasks = [
+        asyncio.create_task(_watch(loop, failures, on_failure), name=_name_of(loop))
+        for loop in loops
+    ]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    if failures:
+        raise failures[0]
+
+
+async def _watch(
+    loop: Loop,
+    failures: list[Exception],
+    on_failure: Callable[[], None],
+) -> None:
+    name = _name_of(loop)
+    try:
+        await loop
+        raise LoopEnded(f"{name} has returned")  # noqa: TRY301 - told like any failure
+    except Exception as error:
+        logger.exception("background loop failed", loop=name)
+        failures.append(error)
+        on_failure()
+
+
+def _name_of(loop: Loop) -> str:
+    return getattr(loop, "__qualname__", type(loop).__name__)

@@ -1,0 +1,1 @@
+"""What a process knows of the logs: replicas in memory, their age, their snapshots."""

@@ -1,0 +1,1 @@
+"""What tests of every service share: fixed time, throw-away keys."""

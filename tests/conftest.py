@@ -21,11 +21,16 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from local_stack.databases import Database, temporary_database
 from local_stack.postgres import Postgres
 from local_stack.rabbitmq import RabbitMQ
 from local_stack.testing import Broker, TestRun, VirtualHost
+
+# An example may be slow on a busy machine; the timeout of the test is limit enough.
+settings.register_profile("tollgate", deadline=None)
+settings.load_profile("tollgate")
 
 LOCAL = Path(__file__).parents[1] / ".local"
 

@@ -1,0 +1,189 @@
+"""The signature algorithms that are accepted, each pinned to its keys.
+
+No HMAC and no `none` (RFC 8725 §3.1-3.5). A key is used with one algorithm only, so a
+signature function belongs to a pair of algorithm and key, made once and then called.
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import TypeAlias
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    ECDSA,
+    SECP256R1,
+    SECP384R1,
+    EllipticCurvePrivateKey,
+    EllipticCurvePublicKey,
+)
+from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+    Ed25519PrivateKey,
+    Ed25519PublicKey,
+)
+from cryptography.hazmat.primitives.asymmetric.padding import (
+    MGF1,
+    PSS,
+    AsymmetricPadding,
+    PKCS1v15,
+)
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import (
+    decode_dss_signature,
+    encode_dss_signature,
+)
+from cryptography.hazmat.primitives.hashes import (
+    SHA256,
+    SHA384,
+    SHA512,
+    HashAlgorithm,
+)
+
+VerifyingKey: TypeAlias = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
+PrivateKey: TypeAlias = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey
+
+HasSigned: TypeAlias = Callable[[bytes, bytes], bool]
+"""`has_signed(signature, message)`: false for whatever is not that signature."""
+
+
+class Algorithm(StrEnum):
+    """`alg` of a key (RFC 7518 §3.1, RFC 8037 §3.1)."""
+
+    RS256 = "RS256"
+    RS384 = "RS384"
+    RS512 = "RS512"
+    PS256 = "PS256"
+    PS384 = "PS384"
+    PS512 = "PS512"
+    ES256 = "ES256"
+    ES384 = "ES384"
+    EDDSA = "EdDSA"
+
+
+class UnfitAlgorithm(ValueError):
+    """The algorithm does not belong to keys of this kind."""
+
+
+_RSA: dict[Algorithm, tuple[AsymmetricPadding, HashAlgorithm]] = {
+    Algorithm.RS256: (PKCS1v15(), SHA256()),
+    Algorithm.RS384: (PKCS1v15(), SHA384()),
+    Algorithm.RS512: (PKCS1v15(), SHA512()),
+    # RFC 7518 §3.5: the salt is as long as the hash, no other length is accepted.
+    Algorithm.PS256: (PSS(MGF1(SHA256()), SHA256.digest_size), SHA256()),
+    Algorithm.PS384: (PSS(MGF1(SHA384()), SHA384.digest_size), SHA384()),
+    Algorithm.PS512: (PSS(MGF1(SHA512()), SHA512.digest_size), SHA512()),
+}
+_ECDSA: dict[Algorithm, tuple[str, int, ECDSA]] = {
+    Algorithm.ES256: (SECP256R1.name, 32, ECDSA(SHA256())),
+    Algorithm.ES384: (SECP384R1.name, 48, ECDSA(SHA384())),
+}
+
+
+def header_names(algorithm: Algorithm) -> frozenset[str]:
+    """What a JWS header may call it: RFC 9864 has a second name for Ed25519."""
+    if algorithm is Algorithm.EDDSA:
+        return frozenset({"EdDSA", "Ed25519"})
+    return frozenset({algorithm.value})
+
+
+def parse_algorithm(name: str) -> Algorithm:
+    """The algorithm that a header or an administrator calls `name`."""
+    if name == "Ed25519":
+        return Algorithm.EDDSA
+    try:
+        return Algorithm(name)
+    except ValueError:
+        raise UnfitAlgorithm("the algorithm is not supported") from None
+
+
+def fitting_algorithms(key: VerifyingKey) -> tuple[Algorithm, ...]:
+    """What `key` could be used with; the first is what it gets when none is named."""
+    match key:
+        case RSAPublicKey():
+            return tuple(_RSA)
+        case EllipticCurvePublicKey():
+            curve = key.curve.name
+            return tuple(alg for alg, (name, _, _) in _ECDSA.items() if name == curve)
+        case Ed25519PublicKey():
+            return (Algorithm.EDDSA,)
+
+
+def verifier_of(algorithm: Algorithm, key: VerifyingKey) -> HasSigned:
+    """The one way to check signatures of `key`."""
+    if algorithm not in fitting_algorithms(key):
+        raise UnfitAlgorithm("the algorithm does not fit the key")
+    match key:
+        case RSAPublicKey():
+            return _rsa_verifier(algorithm, key)
+        case EllipticCurvePublicKey():
+            return _ecdsa_verifier(algorithm, key)
+        case Ed25519PublicKey():
+            return _eddsa_verifier(key)
+
+
+def _rsa_verifier(algorithm: Algorithm, key: RSAPublicKey) -> HasSigned:
+    padding, digest = _RSA[algorithm]
+
+    def has_signed(signature: bytes, message: bytes) -> bool:
+        try:
+            key.verify(signature, message, padding, digest)
+        except InvalidSignature:
+            return False
+        return True
+
+    return has_signed
+
+
+def _ecdsa_verifier(algorithm: Algorithm, key: EllipticCurvePublicKey) -> HasSigned:
+    _, half, scheme = _ECDSA[algorithm]
+
+    def has_signed(signature: bytes, message: bytes) -> bool:
+        # RFC 7518 §3.4: R || S, both of full length; DER is not a JWS signature.
+        if len(signature) != 2 * half:
+            return False
+        der = encode_dss_signature(
+            int.from_bytes(signature[:half]), int.from_bytes(signature[half:])
+        )
+        try:
+            key.verify(der, message, scheme)
+        except InvalidSignature:
+            return False
+        return True
+
+    return has_signed
+
+
+def _eddsa_verifier(key: Ed25519PublicKey) -> HasSigned:
+    def has_signed(signature: bytes, message: bytes) -> bool:
+        try:
+            key.verify(signature, message)
+        except InvalidSignature:
+            return False
+        return True
+
+    return has_signed
+
+
+def signer_of(algorithm: Algorithm, key: PrivateKey) -> Callable[[bytes], bytes]:
+    """The one way to sign with `key`."""
+    if algorithm not in fitting_algorithms(key.public_key()):
+        raise UnfitAlgorithm("the algorithm does not fit the key")
+    match key:
+        case RSAPrivateKey():
+            padding, digest = _RSA[algorithm]
+            return lambda message: key.sign(message, padding, digest)
+        case EllipticCurvePrivateKey():
+            return _ecdsa_signer(algorithm, key)
+        case Ed25519PrivateKey():
+            return key.sign
+
+
+def _ecdsa_signer(
+    algorithm: Algorithm, key: EllipticCurvePrivateKey
+) -> Callable[[bytes], bytes]:
+    _, half, scheme = _ECDSA[algorithm]
+
+    def sign(message: bytes) -> bytes:
+        r, s = decode_dss_signature(key.sign(message, scheme))
+        return r.to_bytes(half) + s.to_bytes(half)
+
+    return sign

@@ -1,0 +1,140 @@
+"""JSON Web Signature in its compact form, and nothing beside it (RFC 7515 §7.1).
+
+A token has one spelling. What this accepts cannot be written in any other way and
+still be accepted: no padding, no whitespace, no bits beyond the last octet, no member
+twice. Nothing that a token says about keys (`jwk`, `jku`, `x5c`, ...) is looked at, so
+that no token supplies its own key or makes us ask the network (RFC 8725 §3.10).
+"""
+
+from functools import lru_cache
+from typing import Annotated, Any, Protocol
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from tollgate.oauth import base64url
+from tollgate.oauth.base64url import TRANSLATION, NotBase64Url, decode_translated
+from tollgate.oauth.identifiers import Identifier
+from tollgate.oauth.signing_keys import SigningKey
+from tollgate.strict_json import AmbiguousJson, decode_strictly
+
+MAX_LENGTH = 8192
+
+
+class JwsRefused(Exception):
+    """This is not a JWS of ours, for one of the reasons below."""
+
+
+class MalformedJws(JwsRefused):
+    """Not a compact JWS, or one that asks for what is not supported."""
+
+
+class BadSignature(JwsRefused):
+    """The key did not sign this, or not with its algorithm."""
+
+
+class JwsHeader(msgspec.Struct, frozen=True, kw_only=True):
+    """What we read of a header: RFC 7515 §4.1.1, §4.1.4, §4.1.9."""
+
+    alg: str
+    kid: str | None = None
+    typ: str | None = None
+
+
+class UnverifiedJws(msgspec.Struct, frozen=True):
+    """The parts of a token that nobody has vouched for yet."""
+
+    header: JwsHeader
+    payload: bytes
+    signing_input: bytes
+    signature: bytes
+
+
+class VerificationKey(Protocol):
+    """What `verify` needs of a key; `PublicKey` is one."""
+
+    @property
+    def algs(self) -> frozenset[str]: ...
+
+    def has_signed(self, signature: bytes, message: bytes, /) -> bool: ...
+
+
+def decode(token: bytes | str) -> UnverifiedJws:
+    """Take a token apart, or raise `MalformedJws`. Nothing is verified.
+
+    The payload may be empty, as a JWS's may (never a JWT's).
+    """
+    if len(token) > MAX_LENGTH:
+        raise MalformedJws("the token is too long")
+    if isinstance(token, str):
+        # Whatever is not ASCII becomes a character that no part may hold.
+        token = token.encode("ascii", "replace")
+    match token.translate(TRANSLATION).split(b"."):
+        case [header, payload, signature] if header and signature:
+            pass
+        case _:
+            raise MalformedJws("a token has three parts")
+    try:
+        return UnverifiedJws(
+            _read_header(header),
+            decode_translated(payload),
+            token[: -len(signature) - 1],
+            decode_translated(signature),
+        )
+    except NotBase64Url:
+        raise MalformedJws("a part of the token is not base64url") from None
+
+
+def verify(jws: UnverifiedJws, key: VerificationKey) -> bytes:
+    """The payload, if `key` signed it with its own algorithm, or `BadSignature`."""
+    # RFC 8725 §3.1: the key decides on the algorithm, never the token.
+    if jws.header.alg not in key.algs:
+        raise BadSignature("the algorithm is not that of the key")
+    if not key.has_signed(jws.signature, jws.signing_input):
+        raise BadSignature("the signature does not fit")
+    return jws.payload
+
+
+def sign(key: SigningKey, payload: bytes, *, typ: str) -> str:
+    """The compact form of `payload`, signed; the header names `alg`, `kid`, `typ`."""
+    header = _header_segment(key.public.alg.value, key.kid, typ)
+    signing_input = f"{header}.{base64url.encode(payload)}"
+    return f"{signing_input}.{base64url.encode(key.sign(signing_input.encode()))}"
+
+
+class _WireHeader(msgspec.Struct, frozen=True, kw_only=True):
+    """`crit`, `b64` and `zip` change what the rest means, and we know none of them."""
+
+    alg: Annotated[str, Meta(min_length=1, max_length=32)]
+    kid: Identifier | UnsetType = UNSET
+    typ: Annotated[str, Meta(max_length=128)] | UnsetType = UNSET
+    crit: Any | UnsetType = UNSET
+    b64: Any | UnsetType = UNSET
+    zip: Any | UnsetType = UNSET
+
+
+_header_decoder = msgspec.json.Decoder(_WireHeader)
+
+
+@lru_cache(maxsize=512)
+def _read_header(segment: bytes) -> JwsHeader:
+    """The header of a segment. Few are in use at any time, so they are remembered."""
+    octets = decode_translated(segment)
+    try:
+        header = decode_strictly(octets, _header_decoder)
+    except (AmbiguousJson, msgspec.ValidationError):
+        # From nothing: the message of msgspec may quote the token.
+        raise MalformedJws("the header is malformed") from None
+    if not (header.crit is header.b64 is header.zip is UNSET):
+        raise MalformedJws("the header asks for an extension")
+    return JwsHeader(
+        alg=header.alg,
+        kid=None if header.kid is UNSET else header.kid,
+        typ=None if header.typ is UNSET else header.typ,
+    )
+
+
+@lru_cache(maxsize=64)
+def _header_segment(alg: str, kid: str, typ: str) -> str:
+    header = {"alg": alg, "kid": kid, "typ": typ}
+    return base64url.encode(msgspec.json.encode(header))

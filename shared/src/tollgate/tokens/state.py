@@ -38,7 +38,7 @@ class SigningKeyStatus(StrEnum):
 
 
 class SigningKey(msgspec.Struct, frozen=True, kw_only=True):
-    """`announced_at` is the log's time; `last_expiry` bounds a retired key's tokens."""
+    """Times are the log's; `last_expiry` bounds a retired key's tokens."""
 
     kid: str
     alg: str
@@ -46,6 +46,7 @@ class SigningKey(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     announced_at: datetime
     status: SigningKeyStatus = SigningKeyStatus.ANNOUNCED
+    activated_at: datetime | None = None
     last_expiry: datetime | None = None
 
     @property
@@ -152,7 +153,11 @@ class TokensState:
         known = replace(known, version=recorded.version)
         match event:
             case SigningKeyActivated():
-                known = replace(known, status=SigningKeyStatus.ACTIVE)
+                known = replace(
+                    known,
+                    status=SigningKeyStatus.ACTIVE,
+                    activated_at=recorded.recorded_at,
+                )
             case SigningKeyRetired(last_expiry=last_expiry):
                 known = replace(
                     known, status=SigningKeyStatus.RETIRED, last_expiry=last_expiry

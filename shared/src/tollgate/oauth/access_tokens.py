@@ -1,0 +1,156 @@
+"""Access tokens: RFC 9068 JWTs, minted by the issuer and verified everywhere.
+
+Verifying asks nothing of the clock, so that a verified token can be remembered and
+its time judged at each request, as its revocation is.
+"""
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+
+import msgspec
+from msgspec import UNSET
+
+from tollgate.oauth.claims import (
+    AccessTokenClaims,
+    InvalidClaims,
+    decode_access_token_claims,
+)
+from tollgate.oauth.jws import (
+    BadSignature,
+    MalformedJws,
+    VerificationKey,
+    decode,
+    sign,
+    verify,
+)
+from tollgate.oauth.scopes import format_scope
+from tollgate.oauth.signing_keys import SigningKey
+
+LEEWAY = 30.0
+"""How far in seconds the clocks of issuer and verifier may differ."""
+
+_TYPES = frozenset({"at+jwt", "application/at+jwt"})
+
+
+class TokenRefusal(Enum):
+    """Why a token is not one of ours, or not now."""
+
+    MALFORMED = "malformed"
+    WRONG_TYPE = "wrong_type"
+    UNKNOWN_KEY = "unknown_key"
+    BAD_SIGNATURE = "bad_signature"
+    WRONG_ISSUER = "wrong_issuer"
+    WRONG_AUDIENCE = "wrong_audience"
+    SENDER_CONSTRAINED = "sender_constrained"
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not_yet_valid"
+
+
+class VerifiedAccessToken(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What the issuer said, with its signature checked. It may have expired since.
+
+    `signing_kid` is the issuer's key; `key` and `rev` are as in the claims, and times
+    are seconds since the epoch.
+    """
+
+    signing_kid: str
+    client_id: str
+    jti: str
+    audiences: frozenset[str]
+    scopes: frozenset[str]
+    key: str
+    rev: int
+    iat: float
+    exp: float
+    nbf: float = 0.0
+
+    def refusal_at(self, now: float, leeway: float = LEEWAY) -> TokenRefusal | None:
+        """Why the token is not good at `now` (RFC 7519 §4.1.4, §4.1.5), or nothing."""
+        if now >= self.exp + leeway:
+            return TokenRefusal.EXPIRED
+        if now < self.nbf - leeway:
+            return TokenRefusal.NOT_YET_VALID
+        return None
+
+
+def verify_access_token(
+    token: bytes | str,
+    *,
+    keys: Mapping[str, VerificationKey],
+    issuer: str,
+    audience: str | None,
+) -> VerifiedAccessToken | TokenRefusal:
+    """Rule out one doubt per line (RFC 9068 §4); time is `refusal_at`'s.
+
+    `keys` are the issuer's own by `kid`. `audience` is the door that is asked for;
+    None is for the issuer, who looks at tokens of every door.
+    """
+    try:
+        jws = decode(token)
+    except MalformedJws:
+        return TokenRefusal.MALFORMED
+    if (jws.header.typ or "").lower() not in _TYPES:
+        return TokenRefusal.WRONG_TYPE
+    kid = jws.header.kid or ""
+    key = keys.get(kid)
+    if key is None:
+        return TokenRefusal.UNKNOWN_KEY
+    try:
+        claims = decode_access_token_claims(verify(jws, key))
+    except BadSignature:
+        return TokenRefusal.BAD_SIGNATURE
+    except InvalidClaims:
+        return TokenRefusal.MALFORMED
+    if claims.iss != issuer:
+        return TokenRefusal.WRONG_ISSUER
+    audiences = {claims.aud} if isinstance(claims.aud, str) else frozenset(claims.aud)
+    if audience is not None and audience not in audiences:
+        return TokenRefusal.WRONG_AUDIENCE
+    if claims.cnf is not UNSET:
+        return TokenRefusal.SENDER_CONSTRAINED  # RFC 8705 §3, RFC 9449 §7
+    if claims.sub != claims.client_id:
+        return TokenRefusal.MALFORMED  # a client speaks for itself only
+    return VerifiedAccessToken(
+        signing_kid=kid,
+        client_id=claims.client_id,
+        jti=claims.jti,
+        audiences=frozenset(audiences),
+        scopes=frozenset(claims.scope.split(" ")),
+        key=claims.key,
+        rev=claims.rev,
+        iat=claims.iat,
+        exp=claims.exp,
+        nbf=0.0 if claims.nbf is UNSET else claims.nbf,
+    )
+
+
+def access_token_claims(
+    *,
+    issuer: str,
+    client_id: str,
+    audiences: Iterable[str],
+    scopes: Iterable[str],
+    jti: str,
+    key: str,
+    rev: int,
+    issued_at: int,
+    lifetime: int,
+) -> AccessTokenClaims:
+    """The claims of a new token; `issued_at` and `lifetime` are in whole seconds."""
+    return AccessTokenClaims(
+        iss=issuer,
+        sub=client_id,
+        client_id=client_id,
+        aud=tuple(audiences),
+        iat=issued_at,
+        exp=issued_at + lifetime,
+        jti=jti,
+        scope=format_scope(scopes),
+        rev=rev,
+        key=key,
+    )
+
+
+def mint_access_token(claims: AccessTokenClaims, key: SigningKey) -> str:
+    """The token that says `claims`, signed by the issuer."""
+    return sign(key, msgspec.json.encode(claims), typ="at+jwt")

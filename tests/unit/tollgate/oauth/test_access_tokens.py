@@ -1,0 +1,319 @@
+"""What the gateway takes for a token of ours (RFC 9068 §4), and what it does not."""
+
+import json
+import string
+from typing import Any
+
+import jwt
+import msgspec
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from tollgate.oauth.access_tokens import (
+    TokenRefusal,
+    VerifiedAccessToken,
+    access_token_claims,
+    mint_access_token,
+    verify_access_token,
+)
+from tollgate.testing.keys import signing_key
+from tollgate.testing.tokens import compact, signed
+
+KEY = signing_key()
+ISSUER = "https://issuer.example"
+TRACKING = "urn:tollgate:tracking-api"
+NOW = 1_795_501_617
+
+CLAIMS = access_token_claims(
+    issuer=ISSUER,
+    client_id="app_1",
+    audiences=[TRACKING, "urn:tollgate:functions"],
+    scopes=["tracking_api:write", "functions:write"],
+    jti="jti-1",
+    key="kid-1/2",
+    rev=3,
+    issued_at=NOW,
+    lifetime=86_400,
+)
+TOKEN = mint_access_token(CLAIMS, KEY)
+
+
+def judged(
+    token: str | bytes, *, issuer: str = ISSUER, audience: str | None = TRACKING
+) -> VerifiedAccessToken | TokenRefusal:
+    return verify_access_token(
+        token, keys={KEY.kid: KEY.public}, issuer=issuer, audience=audience
+    )
+
+
+def token(claims: dict[str, Any] | bytes | None = None, **header: object) -> str:
+    """A token with some claims changed (left out if None), signed by the issuer."""
+    if not isinstance(claims, bytes):
+        changed = {**msgspec.to_builtins(CLAIMS), **(claims or {})}
+        present = {name: value for name, value in changed.items() if value is not None}
+        claims = json.dumps(present).encode()
+    return signed(KEY, claims, **{"typ": "at+jwt", **header})
+
+
+def member(text: str) -> bytes:
+    """The claims as JSON, with one more member written by hand."""
+    return msgspec.json.encode(CLAIMS)[:-1] + b"," + text.encode() + b"}"
+
+
+class TestGoodTokens:
+    def test_what_was_minted_is_verified(self) -> None:
+        assert judged(TOKEN) == VerifiedAccessToken(
+            signing_kid=KEY.kid,
+            client_id="app_1",
+            jti="jti-1",
+            audiences=frozenset({TRACKING, "urn:tollgate:functions"}),
+            scopes=frozenset({"tracking_api:write", "functions:write"}),
+            key="kid-1/2",
+            rev=3,
+            iat=NOW,
+            exp=NOW + 86_400,
+        )
+        assert judged(TOKEN.encode()) == judged(TOKEN)
+
+    def test_it_is_an_rfc_9068_token(self) -> None:
+        assert jwt.get_unverified_header(TOKEN) == {
+            "alg": "ES256",
+            "kid": KEY.kid,
+            "typ": "at+jwt",
+        }
+        claims = jwt.decode(TOKEN, options={"verify_signature": False})
+        assert claims == {
+            "iss": ISSUER,
+            "sub": "app_1",
+            "client_id": "app_1",
+            "aud": [TRACKING, "urn:tollgate:functions"],
+            "iat": NOW,
+            "exp": NOW + 86_400,
+            "jti": "jti-1",
+            "scope": "functions:write tracking_api:write",
+            "rev": 3,
+            "key": "kid-1/2",
+        }
+
+    @pytest.mark.parametrize("typ", ["AT+JWT", "at+JWT", "application/AT+jwt"])
+    def test_the_type_is_compared_without_case(self, typ: str) -> None:
+        assert isinstance(judged(token(typ=typ)), VerifiedAccessToken)
+
+    def test_unknown_claims_and_fractions_are_fine(self) -> None:
+        changed = {"exp": NOW + 0.5, "iat": NOW + 0.25, "x": {"y": [1]}}
+        verified = judged(token(changed))
+        assert isinstance(verified, VerifiedAccessToken)
+        assert (verified.iat, verified.exp) == (NOW + 0.25, NOW + 0.5)
+
+    def test_an_audience_may_stand_alone(self) -> None:
+        assert isinstance(judged(token({"aud": TRACKING})), VerifiedAccessToken)
+
+    def test_the_issuer_looks_at_tokens_of_every_door(self) -> None:
+        for aud in ("urn:elsewhere", ["urn:elsewhere", "urn:other"], []):
+            verified = judged(token({"aud": aud}), audience=None)
+            assert isinstance(verified, VerifiedAccessToken)
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("refused", "reason"),
+        [
+            ("", TokenRefusal.MALFORMED),
+            ("not.a.token", TokenRefusal.MALFORMED),
+            (TOKEN + "=", TokenRefusal.MALFORMED),
+            (token(typ=None), TokenRefusal.WRONG_TYPE),
+            (token(typ="JWT"), TokenRefusal.WRONG_TYPE),
+            (token(typ="dpop+jwt"), TokenRefusal.WRONG_TYPE),
+            (token(typ="text/at+jwt"), TokenRefusal.WRONG_TYPE),
+            (token(typ=" at+jwt"), TokenRefusal.WRONG_TYPE),
+            (token(kid=None), TokenRefusal.UNKNOWN_KEY),
+            (token(kid="another"), TokenRefusal.UNKNOWN_KEY),
+            (token(kid=KEY.kid.lower()), TokenRefusal.UNKNOWN_KEY),
+            (token(alg="none"), TokenRefusal.BAD_SIGNATURE),
+            (token(alg="RS256"), TokenRefusal.BAD_SIGNATURE),
+            (token(alg="HS256"), TokenRefusal.BAD_SIGNATURE),
+            (token({"iss": ISSUER + "/"}), TokenRefusal.WRONG_ISSUER),
+            (token({"iss": "HTTPS://issuer.example"}), TokenRefusal.WRONG_ISSUER),
+            (token({"iss": "app_1"}), TokenRefusal.WRONG_ISSUER),
+            (token({"aud": ISSUER}), TokenRefusal.WRONG_AUDIENCE),
+            (token({"aud": []}), TokenRefusal.WRONG_AUDIENCE),
+            (token({"aud": TRACKING + "/"}), TokenRefusal.WRONG_AUDIENCE),
+            (token({"aud": ["urn:tollgate:functions"]}), TokenRefusal.WRONG_AUDIENCE),
+            (token({"cnf": {"jkt": "x"}}), TokenRefusal.SENDER_CONSTRAINED),
+            (token({"cnf": {}}), TokenRefusal.SENDER_CONSTRAINED),
+            (token(member('"cnf":null')), TokenRefusal.SENDER_CONSTRAINED),
+            (token({"sub": "app_2"}), TokenRefusal.MALFORMED),
+        ],
+    )
+    def test_each_doubt_has_its_reason(
+        self, refused: str, reason: TokenRefusal
+    ) -> None:
+        assert judged(refused) is reason
+
+    @pytest.mark.parametrize(
+        "missing",
+        ["iss", "sub", "client_id", "aud", "iat", "exp", "jti", "scope", "rev", "key"],
+    )
+    def test_every_claim_is_required(self, missing: str) -> None:
+        assert judged(token({missing: None})) is TokenRefusal.MALFORMED
+
+    @pytest.mark.parametrize("date", ["iat", "exp", "nbf"])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            f'"{NOW}"',
+            "true",
+            "null",
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "-1",
+            "1e400",
+            "1e300",
+            "253402300800",
+            "9" * 30,
+            "9" * 5000,
+            "[1]",
+            "{}",
+            '""',
+            "01",
+            "0x10",
+            "1_0",
+        ],
+    )
+    def test_a_date_is_a_sensible_json_number(self, date: str, text: str) -> None:
+        claims = msgspec.to_builtins(CLAIMS)
+        claims.pop(date, None)
+        document = json.dumps(claims)[:-1] + f', "{date}": {text}}}'
+        assert judged(token(document.encode())) is TokenRefusal.MALFORMED
+
+    @pytest.mark.parametrize("name", ["sub", "client_id", "jti"])
+    @pytest.mark.parametrize("value", ["", "a\0b", "\ud800", "x" * 256, 7, None, ["a"]])
+    def test_an_identifier_is_fit_to_be_stored(self, name: str, value: object) -> None:
+        claims = msgspec.to_builtins(CLAIMS) | {name: value}
+        if name != "jti":
+            claims |= {"sub": value, "client_id": value}
+        document = json.dumps(claims).encode()
+        assert judged(token(document)) is TokenRefusal.MALFORMED
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            {"aud": [TRACKING, 7]},
+            {"aud": {TRACKING: 1}},
+            {"scope": ""},
+            {"scope": " tracking_api:write"},
+            {"scope": "tracking_api:write  functions:write"},
+            {"scope": ["tracking_api:write"]},
+            {"rev": -1},
+            {"rev": 1.5},
+            {"rev": "3"},
+            {"rev": True},
+            {"key": "kid-1"},
+            {"key": "kid-1/0"},
+            {"key": "kid-1/02"},
+            {"key": "/2"},
+            {"key": "kid-1/2\n"},
+            {"key": "kid/1/2"},
+        ],
+    )
+    def test_a_claim_of_another_shape_is_malformed(
+        self, changed: dict[str, object]
+    ) -> None:
+        assert judged(token(changed)) is TokenRefusal.MALFORMED
+
+    @pytest.mark.parametrize(
+        "payload",
+        [
+            b"",
+            b"null",
+            b"[]",
+            b"7",
+            b"\xff",
+            b"\xef\xbb\xbf" + msgspec.json.encode(CLAIMS),
+            msgspec.json.encode(CLAIMS) + b"{}",
+            member('"jti":"jti-1"'),
+            member('"\\u006ati":"jti-2"'),
+            member('"x":1,"x":1'),
+            member('"x":{"y":1,"y":1}'),
+            member('"x":"\\ud800"'),
+            member('"x":"@"').replace(b"@", b"\xff"),
+            member('"x":' + "[" * 3000 + "]" * 3000),
+        ],
+    )
+    def test_claims_that_two_readers_could_take_differently_are_malformed(
+        self, payload: bytes
+    ) -> None:
+        assert judged(token(payload)) is TokenRefusal.MALFORMED
+
+    def test_a_client_key_signs_no_access_token(self) -> None:
+        client = signing_key(nth=1)
+        assert judged(mint_access_token(CLAIMS, client)) is TokenRefusal.UNKNOWN_KEY
+        forged = compact(
+            {"alg": "ES256", "kid": KEY.kid, "typ": "at+jwt"},
+            msgspec.json.encode(CLAIMS),
+            client.sign,
+        )
+        assert judged(forged) is TokenRefusal.BAD_SIGNATURE
+
+    def test_a_token_of_another_issuer_is_refused(self) -> None:
+        elsewhere = "https://elsewhere.example"
+        assert judged(TOKEN, issuer=elsewhere) is TokenRefusal.WRONG_ISSUER
+
+    @given(
+        st.integers(0, len(TOKEN) - 1),
+        st.sampled_from(string.ascii_letters + string.digits + "-_.=+/ "),
+    )
+    def test_a_token_of_another_spelling_is_refused(
+        self, place: int, character: str
+    ) -> None:
+        assume(TOKEN[place] != character)
+        spelt = TOKEN[:place] + character + TOKEN[place + 1 :]
+        assert isinstance(judged(spelt), TokenRefusal)
+
+    @given(
+        st.dictionaries(
+            st.sampled_from(list(msgspec.to_builtins(CLAIMS))),
+            st.none()
+            | st.booleans()
+            | st.integers()
+            | st.floats(allow_nan=False, allow_infinity=False)
+            | st.text(max_size=5)
+            | st.lists(st.integers() | st.text(max_size=2), max_size=2),
+        )
+    )
+    def test_no_claims_raise(self, changed: dict[str, object]) -> None:
+        assert judged(token(json.dumps(changed).encode())) is not None
+        assert judged(token(changed)) is not None
+
+
+class TestTime:
+    verified = judged(TOKEN)
+    assert isinstance(verified, VerifiedAccessToken)
+
+    @pytest.mark.parametrize(
+        ("now", "refusal"),
+        [
+            (NOW - 10_000, None),
+            (NOW, None),
+            (NOW + 86_400, None),
+            (NOW + 86_429.9, None),
+            (NOW + 86_430, TokenRefusal.EXPIRED),
+            (NOW + 1e9, TokenRefusal.EXPIRED),
+        ],
+    )
+    def test_it_expires_thirty_seconds_late(
+        self, now: float, refusal: TokenRefusal | None
+    ) -> None:
+        assert self.verified.refusal_at(now) is refusal
+
+    def test_the_leeway_can_be_taken_away(self) -> None:
+        assert self.verified.refusal_at(NOW + 86_399.9, leeway=0) is None
+        assert self.verified.refusal_at(NOW + 86_400, leeway=0) is TokenRefusal.EXPIRED
+
+    def test_not_before_is_honoured(self) -> None:
+        later = judged(token({"nbf": NOW + 100}))
+        assert isinstance(later, VerifiedAccessToken)
+        assert later.refusal_at(NOW + 69.9) is TokenRefusal.NOT_YET_VALID
+        assert later.refusal_at(NOW + 70) is None

@@ -1,0 +1,143 @@
+"""Form bodies as clients build them, by hand and by library."""
+
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tollgate.oauth.errors import InvalidRequest, OAuthError
+from tollgate.oauth.forms import MAX_LENGTH, PARAMETERS, parse_form
+
+FORM = "application/x-www-form-urlencoded"
+
+
+def parsed(body: bytes) -> dict[str, str]:
+    return dict(parse_form(body, FORM))
+
+
+class TestWhatClientsSend:
+    def test_the_sdks_leave_colons_and_spaces_as_they_are(self) -> None:
+        body = (
+            b"grant_type=client_credentials&client_assertion_type=urn:ietf:params:"
+            b"oauth:client-assertion-type:jwt-bearer&client_assertion=a.b-_.c"
+            b"&scope=tracking_api:write functions:write"
+        )
+        assert parsed(body) == {
+            "grant_type": "client_credentials",
+            "client_assertion_type": (
+                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+            ),
+            "client_assertion": "a.b-_.c",
+            "scope": "tracking_api:write functions:write",
+        }
+
+    @pytest.mark.parametrize("space", [b" ", b"+", b"%20"])
+    def test_a_space_has_three_spellings(self, space: bytes) -> None:
+        assert parsed(b"scope=a" + space + b"b") == {"scope": "a b"}
+
+    def test_names_are_decoded_too(self) -> None:
+        assert parsed(b"gr%61nt_type=x&%73cope=y") == {"grant_type": "x", "scope": "y"}
+
+    @given(st.dictionaries(st.sampled_from(sorted(PARAMETERS)), st.text(min_size=1)))
+    def test_what_a_library_encodes_is_read_back(self, fields: dict[str, str]) -> None:
+        fields = {n: v for n, v in fields.items() if "\0" not in v}
+        assert parsed(urlencode(fields).encode()) == fields
+
+    def test_a_value_may_hold_an_equals_sign(self) -> None:
+        assert parsed(b"token=a=b==") == {"token": "a=b=="}
+
+
+class TestOmission:
+    def test_a_parameter_without_a_value_is_omitted(self) -> None:
+        assert parsed(b"scope=&client_id&grant_type=x&&=&") == {"grant_type": "x"}
+
+    def test_unknown_parameters_are_ignored_however_often_they_come(self) -> None:
+        assert parsed(b"audience=x&audience=y&scope=z&x=%zz&y=%ff") == {"scope": "z"}
+
+    def test_an_empty_body_has_no_parameters(self) -> None:
+        assert parsed(b"") == {}
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("name", sorted(PARAMETERS))
+    def test_a_known_parameter_is_sent_once(self, name: str) -> None:
+        for body in (f"{name}=a&{name}=a", f"{name}=&{name}=a", f"{name}=a&{name}"):
+            with pytest.raises(InvalidRequest, match="more than once"):
+                parsed(body.encode())
+        with pytest.raises(InvalidRequest, match="more than once"):
+            parsed(f"{name}=a&%{ord(name[0]):02x}{name[1:]}=b".encode())
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"scope=%",
+            b"scope=%4",
+            b"scope=%zz",
+            b"scope=%+1",
+            b"scope=%4g",
+            b"scope=%ff",
+            b"scope=\xff",
+            b"scope=%c3",
+            b"scope=%ed%a0%80",
+            b"scope=%c0%80",
+            b"scope=%00",
+            b"scope=a\0b",
+            b"sc\0pe=a",
+            b"%ff=a",
+            b"%=a",
+        ],
+    )
+    def test_what_cannot_be_decoded_is_refused(self, body: bytes) -> None:
+        with pytest.raises(InvalidRequest) as refusal:
+            parsed(body)
+        assert refusal.value.status == 400
+
+    def test_an_oversize_body_is_refused(self) -> None:
+        with pytest.raises(InvalidRequest) as refusal:
+            parsed(b"x=" + b"a" * MAX_LENGTH)
+        assert refusal.value.status == 413
+
+    def test_a_thousand_parameters_are_refused(self) -> None:
+        with pytest.raises(InvalidRequest):
+            parsed(b"&".join([b"x=1"] * 1000))
+
+    @pytest.mark.parametrize(
+        "content_type",
+        [
+            None,
+            "",
+            "application/json",
+            "multipart/form-data; boundary=x",
+            "text/plain",
+            "application/x-www-form-urlencodedx",
+            "application/x-www-form-urlencoded; charset=iso-8859-1",
+            "application/x-www-form-urlencoded; charset=utf-8; x=y",
+            "application/x-www-form-urlencoded, application/json",
+            "application/x-www-form-urlencoded\n",
+        ],
+    )
+    def test_other_media_types_are_refused(self, content_type: str | None) -> None:
+        with pytest.raises(InvalidRequest) as refusal:
+            parse_form(b"scope=a", content_type)
+        assert refusal.value.status == 415
+
+    @pytest.mark.parametrize(
+        "content_type",
+        [
+            FORM,
+            "Application/X-WWW-Form-URLEncoded",
+            "application/x-www-form-urlencoded;charset=UTF-8",
+            'application/x-www-form-urlencoded ; charset="utf-8" ',
+        ],
+    )
+    def test_the_media_type_may_name_utf_8(self, content_type: str) -> None:
+        assert parse_form(b"scope=a", content_type) == {"scope": "a"}
+
+    @given(st.binary(max_size=100))
+    def test_any_octets_are_a_form_or_refused(self, body: bytes) -> None:
+        try:
+            fields = parsed(b"scope=" + body)
+        except OAuthError:
+            return
+        assert "\0" not in fields.get("scope", "")

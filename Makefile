@@ -15,7 +15,7 @@ demo: $(VENV)/.run ## Tell the story with the official SDK, against a running `m
 	@$(BIN)/python -m local_stack demo
 
 clean-local: ## Forget the state of `make run`: logs, keys, broker, settings
-	@rm -rf .local/state .local/stack.json
+	@if [ -e $(VENV)/.run ]; then $(BIN)/python -m local_stack forget; fi
 
 ##@ Work
 
@@ -47,7 +47,7 @@ lock: $(VENV)/.dev ## Move the pinned versions to the newest ones
 		../$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 \
 			--generate-hashes --no-header --no-annotate -o $$set.txt $$set.in; done
 
-clean: ## Remove everything that was set up here
+clean: clean-local ## Remove everything that was set up here
 	@rm -rf .local
 
 help: ## This index
@@ -55,13 +55,18 @@ help: ## This index
 		/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.run: requirements/run.txt */pyproject.toml */*/pyproject.toml
-	@echo "setting up $(VENV) (once)"
+	@$(PY) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { echo "tollgate: $(PY) is not a Python 3.11 or newer with venv:" \
+			"install the package python3-venv, or name another with PY=" >&2; exit 1; }
+	@echo "tollgate: making $(VENV) (once)"
 	@$(PY) -m venv $(VENV)
+	@echo "tollgate: installing the packages of requirements/run.txt (once)"
 	@$(PIP) --require-hashes --only-binary :all: -r requirements/run.txt
 	@$(PIP) --no-deps --no-build-isolation $(OURS)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
+	@echo "tollgate: installing the tools of requirements/dev.txt (once)"
 	@$(PIP) --require-hashes --only-binary :all: -r requirements/dev.txt
 	@touch $@
 

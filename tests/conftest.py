@@ -39,10 +39,12 @@ MakeDatabase = Callable[[], Awaitable[Database]]
 
 @pytest.fixture(scope="session")
 def servers(request: pytest.FixtureRequest) -> Iterator[TestRun]:
+    last_words = LOCAL / "test-servers.log"
+    last_words.unlink(missing_ok=True)
     run = TestRun(LOCAL)
     yield run
     if request.session.testsfailed:
-        (LOCAL / "test-servers.log").write_text(run.logs())
+        last_words.write_text(run.logs())
     run.close()
 
 

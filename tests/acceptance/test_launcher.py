@@ -1,0 +1,189 @@
+"""`make run`: one command brings everything up, and leaves nothing behind."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from local_stack.ledger import (
+    ProcessIdentity,
+    descendants,
+    wait_until_gone,
+)
+from local_stack.memory import Memory, recall
+from local_stack.rabbitmq_installation import ensure_installation
+
+LOCAL = Path(__file__).parents[2] / ".local"
+READY = "everything runs"
+START_TIMEOUT = 60.0
+STOP_TIMEOUT = 40.0
+
+
+class Launcher:
+    """One `python -m local_stack run` in a copy of its own."""
+
+    def __init__(self, copy: Path, **environment: str) -> None:
+        self._screen = copy / "screen"
+        with self._screen.open("wb") as screen:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "local_stack", "run"],
+                cwd=copy,
+                env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=screen,
+                stderr=subprocess.STDOUT,
+            )
+        self._memory = copy / ".local/state/memory.json"
+
+    @property
+    def screen(self) -> str:
+        return self._screen.read_text()
+
+    @property
+    def memory(self) -> Memory:
+        return recall(self._memory)
+
+    def family(self) -> list[ProcessIdentity]:
+        return descendants(self.process.pid)
+
+    def wait_for(self, text: str, timeout: float = START_TIMEOUT) -> None:
+        wait_until(lambda: text in self.screen, timeout, lambda: self.screen)
+
+    def stop(self, signum: signal.Signals = signal.SIGINT) -> int:
+        self.process.send_signal(signum)
+        return self.process.wait(STOP_TIMEOUT)
+
+
+def wait_until(
+    condition: Callable[[], bool], timeout: float, evidence: Callable[[], str]
+) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, evidence()
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def make_copy(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Folders that share nothing but the unpacked RabbitMQ."""
+    ensure_installation(LOCAL / "rabbitmq")
+
+    def make() -> Path:
+        copy = tmp_path_factory.mktemp("copy")
+        (copy / ".local").mkdir()
+        (copy / ".local/rabbitmq").symlink_to(LOCAL / "rabbitmq")
+        return copy
+
+    return make
+
+
+@contextmanager
+def running(copy: Path, **environment: str) -> Iterator[Launcher]:
+    """A launcher that is ready; leaves no process behind, or the test fails."""
+    launcher = Launcher(copy, **environment)
+    try:
+        launcher.wait_for(READY)
+        family = launcher.family()
+        yield launcher
+    finally:
+        if launcher.process.poll() is None:
+            launcher.stop()
+    assert wait_until_gone(family, timeout=15), launcher.screen
+
+
+@pytest.fixture(scope="module")
+def copy(make_copy: Callable[[], Path]) -> Path:
+    return make_copy()
+
+
+@pytest.fixture(scope="module")
+def launcher(copy: Path) -> Iterator[Launcher]:
+    with running(copy) as launcher:
+        yield launcher
+
+
+def test_a_second_run_in_the_same_copy_names_the_first(
+    copy: Path, launcher: Launcher
+) -> None:
+    second = subprocess.run(
+        [sys.executable, "-m", "local_stack", "run"],
+        check=False,
+        cwd=copy,
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert second.returncode == 1
+    assert second.stdout == ""
+    assert second.stderr == (
+        f"tollgate: one is running in this copy (process {launcher.process.pid}): "
+        "use that one, or stop it with Ctrl-C\n"
+    )
+
+
+def test_its_state_is_not_forgotten_while_it_runs(
+    copy: Path, launcher: Launcher
+) -> None:
+    forget = subprocess.run(
+        [sys.executable, "-m", "local_stack", "forget"],
+        check=False,
+        cwd=copy,
+        capture_output=True,
+        timeout=20,
+    )
+    assert forget.returncode == 1
+    assert launcher.memory.ports
+
+
+@pytest.mark.parametrize("name", ["enforcement-gateway", "Postgres", "RabbitMQ"])
+def test_what_is_killed_is_started_again(launcher: Launcher, name: str) -> None:
+    def ready() -> list[str]:
+        return re.findall(rf"{name} +ready, process (\d+)", launcher.screen)
+
+    first = ready()
+    os.kill(int(first[-1]), signal.SIGKILL)
+
+    wait_until(
+        lambda: len(ready()) > len(first), START_TIMEOUT, lambda: launcher.screen
+    )
+    assert re.search(rf"{name} +ended by itself \(signal SIGKILL\)", launcher.screen)
+
+
+def test_it_goes_on_where_it_stopped_and_dies_with_its_launcher(
+    make_copy: Callable[[], Path], launcher: Launcher
+) -> None:
+    beside = make_copy()
+    with running(beside) as first:
+        before = first.memory
+        assert not set(before.ports.values()) & set(launcher.memory.ports.values())
+        assert first.stop(signal.SIGTERM) == 0
+
+    with running(beside) as second:
+        assert second.memory == before
+        second.process.kill()
+        second.process.wait()
+
+    with running(beside) as third:
+        assert third.memory == before
+
+
+def test_a_chosen_port_that_is_taken_costs_one_line(
+    make_copy: Callable[[], Path],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        refused = Launcher(make_copy(), TOLLGATE_GATEWAY_PORT=str(port))
+        assert refused.process.wait(20) == 1
+    assert refused.screen.splitlines()[-1] == (
+        f"tollgate: port {port} is taken: stop what listens there, "
+        "or set TOLLGATE_GATEWAY_PORT to another"
+    )
+    assert "Traceback" not in refused.screen

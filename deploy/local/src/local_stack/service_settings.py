@@ -52,6 +52,10 @@ def environment_of(
         settings["DATABASE_URL"] = database.service_url
         settings["OWNER_DATABASE_URL"] = database.owner_url
     match service:
+        case "app-registry":
+            settings["ISSUER_URL"] = addresses(memory).issuer
+            settings["ISSUER_FEED_SECRET"] = feed_secret(memory, service, TOKEN_ISSUER)
+            settings["FEED_READERS"] = _readers_of(memory, service, "registry")
         case "enforcement-gateway":
             settings["STATUS_PORT"] = str(memory.ports["gateway_status"])
         case _:
@@ -60,6 +64,37 @@ def environment_of(
     return {f"{prefix}_{name}": value for name, value in settings.items()}
 
 
+def settle_secrets(memory: Memory) -> None:
+    """Make every secret that services share, so that each is told the same."""
+    for owner, readers in _READERS.items():
+        for reader in readers:
+            feed_secret(memory, reader, owner)
+
+
+def feed_secret(memory: Memory, reader: str, owner: str) -> str:
+    """The credential with which `reader` reads the logs of `owner`."""
+    return memory.secret(f"feed of {owner} for {reader}")
+
+
+def _readers_of(memory: Memory, owner: str, *logs: str) -> str:
+    """Who may read the logs of `owner`, as its setting `feed_readers` has it."""
+    readers = [
+        {
+            "name": reader,
+            "secrets": [feed_secret(memory, reader, owner)],
+            "logs": logs,
+            "whole": whole,
+        }
+        for reader, whole in _READERS[owner].items()
+    ]
+    return msgspec.json.encode(readers).decode()
+
+
+# Who reads the logs of whom, and whether it sees whole rows.
+_READERS = {
+    APP_REGISTRY: {TOKEN_ISSUER: True, ENFORCEMENT_GATEWAY: False},
+    TOKEN_ISSUER: {APP_REGISTRY: True, ENFORCEMENT_GATEWAY: False},
+}
 _PORTS = {
     APP_REGISTRY: "registry",
     TOKEN_ISSUER: "issuer",

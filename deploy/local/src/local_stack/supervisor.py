@@ -45,6 +45,7 @@ from local_stack.service_settings import (
     addresses,
     environment_of,
     module_of,
+    settle_secrets,
 )
 
 _WATCH_INTERVAL = 0.2
@@ -102,6 +103,7 @@ class Stack:
         given = self._choices.database_url
         settle_servers(self.memory, _address(given.reveal()) if given else None)
         settle_ports(self.memory, self._choices)
+        settle_secrets(self.memory)
         self.remember()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._start_broker())

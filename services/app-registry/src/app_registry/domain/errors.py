@@ -15,6 +15,10 @@ class VersionDiffers(DomainError):
     """The thing has changed since the client read it."""
 
 
+class IdempotencyKeyReused(DomainError):
+    """One key, two different requests: which of them was meant?"""
+
+
 class NoSuchWorkspace(DomainError):
     pass
 

@@ -1,0 +1,71 @@
+"""Pages are found, not sorted."""
+
+import random
+import time
+
+from app_registry.listings import Listing, merged
+
+
+def listing(*places: tuple[int, str]) -> Listing:
+    made = Listing()
+    for position, item_id in places:
+        made.add(position, item_id)
+    return made
+
+
+def test_a_page_begins_after_a_place() -> None:
+    made = listing((3, "c"), (5, "a"), (9, "b"))
+    assert list(made.after(0)) == [(3, "c"), (5, "a"), (9, "b")]
+    assert list(made.after(3)) == [(5, "a"), (9, "b")]
+    assert list(made.after(4)) == [(5, "a"), (9, "b")]
+    assert list(made.after(9)) == []
+
+
+def test_what_is_gone_is_not_on_it() -> None:
+    made = listing((3, "c"), (5, "a"), (9, "b"))
+    made.remove("a")
+    made.remove("a")
+    made.remove("never there")
+    assert list(made.after(0)) == [(3, "c"), (9, "b")]
+    assert made.place_of("a") is None
+    assert made.place_of("b") == (9, "b")
+    assert len(made) == 2
+
+
+def test_several_listings_are_read_as_one() -> None:
+    first, second = listing((1, "a"), (4, "d")), listing((2, "b"), (3, "c"))
+    assert [each for _, each in merged([first, second], 1)] == ["b", "c", "d"]
+    assert list(merged([], 0)) == []
+
+
+def test_it_is_what_a_plain_list_would_be() -> None:
+    chance = random.Random(7)  # noqa: S311
+    made, plain = Listing(), []
+    for position in range(1, 2000):
+        if plain and chance.random() < 0.4:
+            gone = chance.choice(plain)
+            plain.remove(gone)
+            made.remove(gone[1])
+        else:
+            plain.append((position, f"id_{position}"))
+            made.add(*plain[-1])
+    start = chance.randrange(2000)
+    assert list(made.after(0)) == plain
+    assert list(made.after(start)) == [each for each in plain if each[0] > start]
+
+
+def test_a_page_of_a_hundred_thousand_costs_no_more_than_one_of_a_hundred() -> None:
+    def cost_of_a_page(count: int) -> float:
+        made = listing(*((position, f"id_{position}") for position in range(count)))
+        middle = count // 2
+
+        def once() -> float:
+            started = time.perf_counter()
+            items = made.after(middle)
+            for _ in range(40):
+                next(items)
+            return time.perf_counter() - started
+
+        return min(once() for _ in range(50))
+
+    assert cost_of_a_page(100_000) < 20 * cost_of_a_page(100)

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from local_stack.failures import CannotStart
 from local_stack.ledger import (
     Ledger,
     ProcessIdentity,
@@ -45,11 +44,10 @@ class Child:
         directory: Path = Path("/"),
         stop_signal: signal.Signals = signal.SIGTERM,
         inside: Sequence[str] = (),
-        user: str | None = None,
     ) -> None:
         """Start `command`, writing what it prints to the end of `log`.
 
-        `inside` is a command put in front, `user` another user to run it as.
+        `inside` is a command to run it with: under another identity, say.
         """
         self.name = name
         self._stop_signal = stop_signal
@@ -65,9 +63,6 @@ class Child:
                 env=dict(environment),
                 cwd=directory,
                 start_new_session=True,
-                user=user,
-                group=_group_of(user),
-                extra_groups=[] if user else None,
             ).result()
         ledger.record(name, self.pid, stop_signal)
 
@@ -137,14 +132,3 @@ class Child:
 def _tied_to_us(stop_signal: signal.Signals) -> list[str]:
     setpriv = shutil.which("setpriv")  # util-linux, on every Debian
     return [setpriv, f"--pdeathsig={stop_signal.name}", "--"] if setpriv else []
-
-
-def _group_of(user: str | None) -> int | None:
-    if user is None:
-        return None
-    import pwd  # noqa: PLC0415  # absent on systems where there is no other user either
-
-    try:
-        return pwd.getpwnam(user).pw_gid
-    except KeyError:
-        raise CannotStart(f"no user {user!r} on this machine: add one") from None

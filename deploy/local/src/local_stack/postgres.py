@@ -23,6 +23,7 @@ from local_stack.ports import LOOPBACK, free_ports
 from local_stack.server import Server
 
 SUPERUSER = "postgres"
+_NOBODY = 65534
 _DEBIAN = Path("/usr/lib/postgresql")
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
@@ -107,7 +108,6 @@ class Postgres(Server):
             environment=_ENVIRONMENT,
             stop_signal=signal.SIGINT,  # fast: ends sessions, then a checkpoint
             inside=self._identity.inside,
-            user=self._identity.user,
         )
 
     def _initialise(self) -> None:
@@ -119,11 +119,8 @@ class Postgres(Server):
         password = self.directory / "password"
         password.touch(mode=0o600)
         password.write_text(secrets.token_urlsafe(24))
-        user = self._identity.user
-        if user is not None:
-            self.directory.chmod(0o711)
-            shutil.chown(fresh, user)
-            shutil.chown(password, user)
+        if self._identity.owner is not None:
+            os.chown(fresh, self._identity.owner, self._identity.owner)
         made = subprocess.run(
             [
                 *self._identity.inside,
@@ -143,8 +140,6 @@ class Postgres(Server):
             text=True,
             env=_ENVIRONMENT,
             cwd="/",
-            user=user,
-            extra_groups=[] if user else None,
         )
         if made.returncode:
             raise CannotStart(f"Postgres cannot make its data folder:\n{made.stdout}")
@@ -194,23 +189,32 @@ def find_binaries() -> Path:
 
 
 class _Identity(NamedTuple):
+    """Under which identity Postgres runs, which refuses to run as root."""
+
     inside: tuple[str, ...] = ()
-    user: str | None = None
+    owner: int | None = None  # of its files, where it is not we
 
 
 def _unprivileged() -> _Identity:
-    """How to run Postgres, which refuses to run as root.
+    """A user namespace where root has another name, and its files stay its own.
 
-    In a user namespace root has another name there and its files stay its own. Where
-    namespaces are refused (some containers), it runs as `nobody`, who must be allowed
-    to pass through every folder above the data.
+    Some containers allow no namespaces. There it runs as `nobody`, with the one
+    capability that lets it pass through folders which only root may enter.
     """
     if os.geteuid() != 0:
         return _Identity()
-    unshare = ("unshare", "--user", "--map-user=65534", "--map-group=65534", "--")
+    who = (f"--map-user={_NOBODY}", f"--map-group={_NOBODY}")
+    unshare = ("unshare", "--user", *who, "--")
     if shutil.which("unshare") and not _fails([*unshare, "true"]):
         return _Identity(inside=unshare)
-    return _Identity(user="nobody")
+    setpriv = ("setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups")
+    capability = (
+        "--securebits=+no_setuid_fixup",  # else access(2) does not count it
+        "--inh-caps=+dac_override",
+        "--ambient-caps=+dac_override",
+        "--",
+    )
+    return _Identity(inside=setpriv + capability, owner=_NOBODY)
 
 
 def _fails(command: list[str]) -> bool:

@@ -3,6 +3,7 @@
 import secrets
 import socket
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -21,6 +22,8 @@ _NODE = "tollgate@localhost"
 _PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"  # AMQP 0-9-1 §4.2.2
 _METHOD_FRAME = b"\x01"
 _CTL_TIMEOUT = 60
+_DEAF_AT_MOST = 5.0
+_POLL = 0.02
 # On loopback only, and never starting an epmd: ours is there, and one that Erlang
 # starts is a daemon that outlives everything.
 _KERNEL_ARGUMENTS = "-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false"
@@ -61,6 +64,7 @@ class RabbitMQ(Server):
         self.directory = directory
         self.ports = ports or Ports.free()
         self.log = directory / "log" / f"{_NODE}.log"
+        self._pid_file = directory / "pid"
         self._console = directory / "log" / "console.log"
         self._installation = installation
         self._ledger = ledger
@@ -113,6 +117,7 @@ class RabbitMQ(Server):
 
     def stop(self) -> bool:
         """The node first, epmd second: a node that misses its epmd starts another."""
+        self._wait_until_it_can_be_stopped()
         stopped = super().stop()
         with self._changing:
             epmd, self._epmd = self._epmd, None
@@ -155,6 +160,17 @@ class RabbitMQ(Server):
             environment={},
         )
 
+    def _wait_until_it_can_be_stopped(self) -> None:
+        """Erlang loses a SIGTERM in its first quarter of a second.
+
+        The node writes the file with its process id once it listens to signals.
+        """
+        deadline = time.monotonic() + _DEAF_AT_MOST
+        while self.is_running() and not self._pid_file.exists():
+            if time.monotonic() > deadline:
+                return
+            time.sleep(_POLL)
+
     def _prepare(self) -> None:
         """Write everything the node reads at boot."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -173,6 +189,7 @@ class RabbitMQ(Server):
         (self.directory / "enabled_plugins").write_text("[].\n")
         (self.directory / "rabbitmq.conf").write_text(self._configuration())
         self._write_erl()
+        self._pid_file.unlink(missing_ok=True)
 
     def _configuration(self) -> str:
         return f"""\
@@ -213,7 +230,7 @@ exec "$BINDIR/erlexec" "$@"
             "RABBITMQ_ADVANCED_CONFIG_FILE": f"{here}/advanced.config",
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",  # else the one in /etc counts
             "RABBITMQ_ENABLED_PLUGINS_FILE": f"{here}/enabled_plugins",
-            "RABBITMQ_PID_FILE": f"{here}/pid",
+            "RABBITMQ_PID_FILE": str(self._pid_file),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": _KERNEL_ARGUMENTS,
             "RABBITMQ_CTL_ERL_ARGS": _KERNEL_ARGUMENTS,
             "ERL_EPMD_PORT": str(self.ports.epmd),

@@ -9,6 +9,8 @@ from pathlib import Path
 import app_registry.settings
 import enforcement_gateway.settings
 import token_issuer.settings
+from local_stack.choices import PREFIX as CHOICES_PREFIX
+from local_stack.choices import Choices
 from tollgate.events.reference import events_page
 from tollgate.settings import settings_table
 
@@ -17,7 +19,7 @@ DOCS = Path(__file__).parent
 SETTINGS_INTRODUCTION = """\
 # Settings
 
-Every setting of every service.
+Every setting of every service, and of `make run`.
 This page is written from the code by `make docs`, and a test keeps it true.
 
 Settings are environment variables, read once at the start; a wrong one stops the start
@@ -25,6 +27,14 @@ with one line that names it.
 `<NAME>_FILE` names a file that holds the value instead, as orchestrators hand over
 secrets.
 Durations are seconds, or a number with `ms`, `s`, `m`, `h` or `d`.
+"""
+
+LAUNCHER_INTRODUCTION = """\
+## `make run`
+
+Nothing needs to be set: Postgres and RabbitMQ are started, on free ports.
+A setting of a service that stands in the environment reaches the service, unless the
+launcher decides it.
 """
 
 SERVICES = {
@@ -43,7 +53,8 @@ def settings_page() -> str:
         f"## {name}\n\n{settings_table(shape, prefix)}\n"
         for name, (shape, prefix) in SERVICES.items()
     ]
-    return "\n".join([SETTINGS_INTRODUCTION, *sections])
+    launcher = f"{LAUNCHER_INTRODUCTION}\n{settings_table(Choices, CHOICES_PREFIX)}\n"
+    return "\n".join([SETTINGS_INTRODUCTION, *sections, launcher])
 
 
 PAGES: Mapping[str, Callable[[], str]] = {

@@ -19,7 +19,9 @@ from local_stack.ledger import (
     wait_until_gone,
 )
 from local_stack.memory import Memory, recall
+from local_stack.postgres import Postgres
 from local_stack.rabbitmq_installation import ensure_installation
+from local_stack.testing import VirtualHost
 
 LOCAL = Path(__file__).parents[2] / ".local"
 READY = "everything runs"
@@ -173,6 +175,23 @@ def test_it_goes_on_where_it_stopped_and_dies_with_its_launcher(
 
     with running(beside) as third:
         assert third.memory == before
+
+
+def test_servers_that_run_already_can_be_given(
+    make_copy: Callable[[], Path],
+    private_postgres: Postgres,
+    virtual_host: VirtualHost,
+) -> None:
+    given = {
+        "TOLLGATE_DATABASE_URL": private_postgres.url,
+        "TOLLGATE_AMQP_URL": virtual_host.url,
+    }
+    with running(make_copy(), **given) as launcher:
+        assert re.search(r"Postgres +given: 127.0.0.1:", launcher.screen)
+        assert re.search(r"RabbitMQ +given: 127.0.0.1:", launcher.screen)
+    refused = Launcher(make_copy(), **given)
+    assert refused.process.wait(START_TIMEOUT) == 1
+    assert "has a database app_registry that another copy made" in refused.screen
 
 
 def test_a_chosen_port_that_is_taken_costs_one_line(

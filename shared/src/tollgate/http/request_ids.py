@@ -1,0 +1,39 @@
+"""One name for a request, in the answer, in every line of the log and in its events."""
+
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import web
+
+HEADER = "X-Request-Id"
+
+_FIT = re.compile(r"[A-Za-z0-9._~+/=-]{1,64}", re.ASCII).fullmatch
+
+_REQUEST_ID = web.RequestKey("request_id", str)
+
+
+def request_id_of(request: web.Request) -> str:
+    """The client's own name for the request if it can be used, else one of ours."""
+    known = request.get(_REQUEST_ID)
+    if known is None:
+        given = request.headers.getall(HEADER, [])
+        fits = len(given) == 1 and _FIT(given[0])
+        known = given[0] if fits else secrets.token_hex(16)
+        request[_REQUEST_ID] = known
+    return known
+
+
+@web.middleware
+async def name_requests(
+    request: web.Request,
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+) -> web.StreamResponse:
+    """The outermost middleware: bind the id to the log and send it back."""
+    request_id = request_id_of(request)
+    with structlog.contextvars.bound_contextvars(request_id=request_id):
+        response = await handler(request)
+    if not response.prepared:
+        response.headers[HEADER] = request_id
+    return response

@@ -57,7 +57,12 @@ class Launcher:
         return descendants(self.process.pid)
 
     def wait_for(self, text: str, timeout: float = START_TIMEOUT) -> None:
-        wait_until(lambda: text in self.screen, timeout, lambda: self.screen)
+        def told() -> bool:
+            shown = text in self.screen
+            assert shown or self.process.poll() is None, self.screen
+            return shown
+
+        wait_until(told, timeout, lambda: self.screen)
 
     def stop(self, signum: signal.Signals = signal.SIGINT) -> int:
         self.process.send_signal(signum)

@@ -35,13 +35,13 @@ class Installation(NamedTuple):
         return _newest(self.erlang.glob("erts-*")) / "bin"
 
 
-def find_installation(unpacked: Path) -> Installation | None:
+def find_installation(unpacked: Path, system: Path = _SYSTEM) -> Installation | None:
     """RabbitMQ as installed on this machine, else as unpacked earlier."""
-    for root in (_SYSTEM, unpacked):
+    for root in (system, unpacked):
         erlang = root / "usr/lib/erlang"
         servers = list((root / "usr/lib/rabbitmq/lib").glob("rabbitmq_server-*"))
         if servers and list(erlang.glob("erts-*/bin/beam.smp")):
-            libraries = () if root == _SYSTEM else tuple(root.glob("usr/lib/*-linux-*"))
+            libraries = () if root == system else tuple(root.glob("usr/lib/*-linux-*"))
             return Installation(erlang, _newest(servers), libraries)
     return None
 

@@ -115,7 +115,7 @@ class TestRun:
 
     def open_postgres(self) -> str:
         """The URL of a Postgres, as one who may create databases and roles."""
-        return _first_that_works(
+        return first_that_works(
             from_environment=os.environ.get(DATABASE_URL),
             from_binaries=lambda: self.start_postgres().url,
             from_container=lambda: containers.start_postgres(self._closing),
@@ -125,7 +125,7 @@ class TestRun:
     def open_broker(self) -> Broker:
         url = os.environ.get(AMQP_URL)
         names = [f"test-{number}" for number in range(_VIRTUAL_HOSTS)]
-        return _first_that_works(
+        return first_that_works(
             from_environment=_given(url) if url else None,
             from_binaries=lambda: Broker(self.start_rabbitmq(names).url_of, names),
             from_container=lambda: Broker(
@@ -175,13 +175,14 @@ def _sweep(runs: Path) -> None:
             shutil.rmtree(folder)
 
 
-def _first_that_works(
+def first_that_works(
     *,
     from_environment: ServerT | None,
     from_binaries: Callable[[], ServerT],
     from_container: Callable[[], ServerT],
     variable: str,
 ) -> ServerT:
+    """What was given, else local binaries, else a container; or what is forced."""
     forced = _forced_source()
     if forced in {None, Source.ENV} and from_environment is not None:
         return from_environment

@@ -97,7 +97,10 @@ def load_settings(
             problems.append(f"{variable} {problem}")
     if problems:
         raise WrongSettings("; ".join(problems))
-    return shape(**values)
+    try:
+        return shape(**values)
+    except ValueError as error:  # from `__post_init__`: what the types cannot say
+        raise WrongSettings(str(error)) from None
 
 
 def settings_or_exit(shape: type[SettingsT], prefix: str) -> SettingsT:

@@ -174,3 +174,16 @@ class TestTable:
         bare = msgspec.defstruct("Bare", [("port", int)])
         with pytest.raises(TypeError, match="port has no description"):
             settings_table(bare, "APP")
+
+
+def test_what_types_cannot_say_is_refused_by_the_struct_itself() -> None:
+    class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+        low: Annotated[int, Meta(description="lower bound")]
+        high: Annotated[int, Meta(description="upper bound")]
+
+        def __post_init__(self) -> None:
+            if self.low > self.high:
+                raise ValueError("low must not be above high")
+
+    with pytest.raises(WrongSettings, match="low must not be above high"):
+        load_settings(Bounds, {"APP_LOW": "2", "APP_HIGH": "1"}, prefix="APP")

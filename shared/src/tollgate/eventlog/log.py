@@ -1,14 +1,14 @@
 """One log of this process: append to it, read it."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
 import msgspec
 
+from tollgate.background import running
 from tollgate.database import LOST, UNDONE, Pool
 from tollgate.eventlog.chain import Chain, genesis
 from tollgate.eventlog.committer import GroupCommitter
@@ -156,10 +156,5 @@ async def open_event_log(
 ) -> AsyncIterator[EventLog]:
     """The log in schema `name`: reads through `pool`, appends on its own connection."""
     committer = GroupCommitter(url, name, application_name)
-    task = asyncio.create_task(committer.run(), name=f"append to {name}")
-    try:
+    async with running(committer.run()):
         yield EventLog(name, pool, committer)
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task

@@ -55,6 +55,9 @@ FILL_PAUSE = 0.05
 READY_SHARE = 0.9
 """Share of `max_age` up to which a log is ready: not ready comes before refusing."""
 
+SILENT_POLLS = 3
+"""Polls that bring events while the broker brings none: then it is not delivering."""
+
 LONGEST_REBUILD_PAUSE = 60.0
 CALM = 60.0
 """Seconds without another history after which the next rebuild starts at once."""
@@ -121,6 +124,9 @@ class Subscription(Generic[StateT]):
         self._stopped: str | None = None
         self._trouble: str | None = None
         self._pushed = False
+        self._silent_polls = 0
+        self.silent = asyncio.Event()
+        """Set when a broker that should push this log evidently does not."""
 
         self._backlog = asyncio.Lock()
         self._hurry = asyncio.Event()
@@ -252,6 +258,7 @@ class Subscription(Generic[StateT]):
             started, before = loop.time(), self.position
             wait = timedelta(0) if self._pushed else self._poll_interval
             outcome = await self._read(wait)
+            self._note_silence(brought=self.position - before)
             pause = started + self._poll_interval.total_seconds() - loop.time()
             if isinstance(outcome, (LogDiverged, Diverged)) or (
                 self.position > before and not self._pushed
@@ -363,6 +370,8 @@ class Subscription(Generic[StateT]):
     def push_started(self) -> None:
         """The queue is bound: what came before is read now, what comes is pushed."""
         self._pushed = True
+        self._silent_polls = 0
+        self.silent.clear()
         self._metrics.pushed.labels(self.log).set(1)
         self._hurry.set()
 
@@ -373,6 +382,7 @@ class Subscription(Generic[StateT]):
 
     async def deliver(self, headers: Mapping[str, object], body: bytes) -> None:
         """Apply a broker message as far as it fits; raises nothing, skips nothing."""
+        self._silent_polls = 0
         try:
             message = decode_message(self.log, headers, body)
         except UnreadableMessage as error:
@@ -394,6 +404,13 @@ class Subscription(Generic[StateT]):
             await self._fill()
         else:
             self._count_message("applied" if applied else "seen")
+
+    def _note_silence(self, *, brought: int) -> None:
+        """A queue that lost its binding looks like a log at rest, but for the polls."""
+        if self._pushed and brought:
+            self._silent_polls += 1
+            if self._silent_polls >= SILENT_POLLS:
+                self.silent.set()
 
     def _take_message(self, message: EventMessage) -> int:
         replica = self._replica

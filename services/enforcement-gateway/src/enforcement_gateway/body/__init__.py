@@ -1,0 +1,1 @@
+"""What the gateway reads of a body, and nothing more."""

@@ -1,0 +1,62 @@
+"""gzip, all members, a slice at a time (RFC 1952).
+
+One zlib object stops after the first member, and what reads on would see a body that
+we never looked at. Work is done in slices so that a large body shares the event loop.
+"""
+
+import zlib
+
+from enforcement_gateway.body.write_keys import unreadable
+from enforcement_gateway.domain.denials import Reason, Refused
+
+SLICE_IN = 16 * 1024
+SLICE_OUT = 64 * 1024
+
+_GZIP_ONLY = 16 + zlib.MAX_WBITS
+
+
+class Inflation:
+    """Inflates `deflated`, up to `limit` octets.
+
+    A second member, an empty one and a thousand of them are all read. Anything else
+    behind a member, zeros included, makes the body unreadable.
+    """
+
+    def __init__(self, deflated: bytes, limit: int) -> None:
+        self._left = memoryview(deflated)
+        self._limit = limit
+        self._member = zlib.decompressobj(_GZIP_ONLY)
+        self._tail = b""
+        self._parts: list[bytes] = []
+        self.size = 0
+
+    def step(self) -> bool:
+        """Do a slice of the work; True when `body` is complete."""
+        if self._member.eof:
+            rest = self._member.unused_data
+            if not rest and not self._tail and not self._left:
+                return True
+            self._tail = rest + self._tail
+            self._member = zlib.decompressobj(_GZIP_ONLY)
+        if not self._tail:
+            self._tail = bytes(self._left[:SLICE_IN])
+            self._left = self._left[SLICE_IN:]
+        starved = not self._tail
+        try:
+            piece = self._member.decompress(self._tail, SLICE_OUT)
+        except zlib.error:
+            raise unreadable() from None
+        # zlib may hold back output of what it has taken in, so hunger alone is no end.
+        if starved and not piece and not self._member.eof:
+            raise unreadable()
+        self._tail = self._member.unconsumed_tail
+        if piece:
+            self.size += len(piece)
+            if self.size > self._limit:
+                raise Refused(Reason.BODY_INFLATES_TOO_LARGE)
+            self._parts.append(piece)
+        return False
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self._parts)

@@ -1,0 +1,242 @@
+"""Every write key that a JSON body names, or a refusal to guess.
+
+The gateway and the tracking API must not read different keys. Python takes the last of
+two members of one name, Go matches names without regard to case, and each language has
+its own idea of case. So a member that any of them could take for `writeKey` or `batch`
+must be spelt exactly so, in these very bytes, and stand once; else the body cannot be
+read. The same goes for what JSON parsers disagree about: a BOM, NaN, other encodings.
+
+`read_write_keys` is quick on the bodies that SDKs send, and hands the rest to
+`read_write_keys_strictly`, which is the rule. A property test holds them together.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from itertools import product
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from enforcement_gateway.domain.denials import Reason, Refused
+
+_KEY: Final = "writeKey"
+_BATCH: Final = "batch"
+
+
+def _spellings(name: str) -> frozenset[str]:
+    """All that some reader takes for `name`: by case, and by the letters that fold.
+
+    U+212A (kelvin) folds to k everywhere; U+0130 and U+0131 fold to i in Java.
+    """
+    folds = {"k": "kK\u212a", "i": "iI\u0130\u0131"}
+    letters = (folds.get(letter, letter + letter.upper()) for letter in name.lower())
+    return frozenset("".join(spelling) for spelling in product(*letters))
+
+
+_KEYS: Final = _spellings(_KEY)
+_BATCHES: Final = _spellings(_BATCH)
+_SUSPECT: Final = _KEYS | _BATCHES
+
+
+def unreadable() -> Refused:
+    return Refused(Reason.BODY_UNREADABLE)
+
+
+# --- The rule ---
+
+
+def read_write_keys_strictly(body: bytes) -> tuple[str, ...]:
+    """The keys in the order they stand in, without repetition, or `Refused`.
+
+    The body is one UTF-8 JSON object without a BOM; `batch` is an array of objects;
+    a key is a printable ASCII string. Only the top level and the events of `batch`
+    are looked at: other members may have any name.
+    """
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        raise unreadable() from None
+    document = _parse(text, _parse_members)
+    if _LETTER_ESCAPE(text):
+        _refuse_escaped_names(text)
+    keys = dict.fromkeys(_named_by(document, at_top=True))
+    return tuple(keys)
+
+
+class _Suspects(list[tuple[str, Any]]):
+    """The members of an object in which some name needs a second look."""
+
+
+class _Plain:
+    """An object that names neither a key nor a batch."""
+
+
+_PLAIN: Final = _Plain()
+
+
+def _members(pairs: list[tuple[str, Any]]) -> _Suspects | _Plain:
+    return _PLAIN if _SUSPECT.isdisjoint(dict(pairs)) else _Suspects(pairs)
+
+
+def _named_by(value: object, *, at_top: bool) -> Iterable[str]:
+    """The keys of the body (`at_top`) or of one event in its batch."""
+    if value is _PLAIN:
+        return
+    if not isinstance(value, _Suspects):
+        raise unreadable()
+    seen: set[str] = set()
+    for name, member in value:
+        if name in _KEYS:
+            exact = _KEY
+        elif name in _BATCHES and at_top:
+            exact = _BATCH
+        else:
+            continue
+        if name != exact or name in seen:
+            raise unreadable()
+        seen.add(name)
+        if exact is _KEY:
+            yield _write_key(member)
+        elif not isinstance(member, list) or isinstance(member, _Suspects):
+            raise unreadable()
+        else:
+            for event in member:
+                yield from _named_by(event, at_top=False)
+
+
+def _write_key(value: object) -> str:
+    if not isinstance(value, str) or not (value.isascii() and value.isprintable()):
+        raise unreadable()
+    return value
+
+
+def _no_constant(_: str) -> object:
+    raise unreadable()
+
+
+def _parser(hook: Callable[[list[tuple[str, Any]]], object]) -> Callable[[str], object]:
+    return json.JSONDecoder(
+        object_pairs_hook=hook,
+        parse_constant=_no_constant,
+        parse_int=len,  # numbers of any length are JSON, and no concern of ours
+        parse_float=len,
+    ).decode
+
+
+_parse_members: Final = _parser(_members)
+
+
+def _parse(text: str, parser: Callable[[str], object]) -> object:
+    try:
+        return parser(text)
+    except (ValueError, RecursionError):
+        raise unreadable() from None
+
+
+_LETTER_ESCAPE = re.compile(r"\\u(?:00[4-7]|212[aA]|013[01])").search
+_ESCAPED = re.compile("\bu([0-9a-fA-F]{4})")
+
+
+def _refuse_escaped_names(text: str) -> None:
+    r"""Refuse a member whose name is `writeKey` or `batch` only once unescaped.
+
+    Escapes are made to survive parsing: after the first two replacements a backslash
+    starts an escape, none of which is `\b`, so that a U+0008 in a parsed name stands
+    for a `\u`. What other escapes become does not matter: no name we look for has any.
+    """
+    visible = text.replace(r"\\", r"\f").replace(r"\b", r"\f").replace(r"\u", r"\bu")
+    document = _parse(visible, _parse_escaped)
+    if isinstance(document, _Suspects):
+        _look_for_escapes(document, at_top=True)
+
+
+def _escaped_members(pairs: list[tuple[str, Any]]) -> _Suspects | _Plain:
+    """Keep what leads to a name that was escaped: the object, and the batch above."""
+    for name, _ in pairs:
+        if name in _BATCHES or _unescaped(name) in _SUSPECT:
+            return _Suspects(pairs)
+    return _PLAIN
+
+
+_parse_escaped: Final = _parser(_escaped_members)
+
+
+def _unescaped(name: str) -> str:
+    if "\b" not in name:
+        return ""
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), name)
+
+
+def _look_for_escapes(value: _Suspects, *, at_top: bool) -> None:
+    for name, member in value:
+        plain = _unescaped(name)
+        if plain in _KEYS or (at_top and plain in _BATCHES):
+            raise unreadable()
+        if at_top and name in _BATCHES and isinstance(member, list):
+            for event in member:
+                if isinstance(event, _Suspects):
+                    _look_for_escapes(event, at_top=False)
+
+
+# --- The quick way ---
+
+
+class _Event(msgspec.Struct, gc=False):
+    writeKey: str | UnsetType = UNSET  # noqa: N815 - as on the wire
+
+
+class _Body(msgspec.Struct, gc=False):
+    writeKey: str | UnsetType = UNSET  # noqa: N815 - as on the wire
+    batch: list[_Event] | UnsetType = UNSET
+
+
+_decode = msgspec.json.Decoder(_Body).decode
+_ODD_BYTES = re.compile(
+    # What the counting below would not see: letters written as escapes, U+0130,
+    # U+0131, U+212A.
+    rb"\\u(?:00[4-7]|212[aA]|013[01])|\xc4[\xb0\xb1]|\xe2\x84\xaa"
+).search
+
+
+def read_write_keys(body: bytes) -> tuple[str, ...]:
+    """As `read_write_keys_strictly`, and quick where there is nothing odd."""
+    keys = _read_quickly(body)
+    return read_write_keys_strictly(body) if keys is None else keys
+
+
+def _read_quickly(body: bytes) -> tuple[str, ...] | None:
+    """The keys, if no other reader can see others, or None for "look again".
+
+    msgspec checks the grammar and takes the members spelt exactly. If the body holds
+    no more spellings of the two names than it took, no other member is one.
+    """
+    try:
+        read = _decode(body)
+        if not body.isascii():
+            body.decode()
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    folded = body.lower()
+    taken = 0
+    key = read.writeKey
+    keys: dict[str, None] = {}
+    if key is not UNSET:
+        taken = 1
+        keys[key] = None
+    if read.batch is not UNSET:
+        if folded.count(b'"batch"') != 1:
+            return None
+        for event in read.batch:
+            if event.writeKey is not UNSET:
+                taken += 1
+                keys[event.writeKey] = None
+    elif b'"batch"' in folded:
+        return None
+    if folded.count(b'"writekey"') != taken or _ODD_BYTES(body):
+        return None
+    for named in keys:
+        if not (named.isascii() and named.isprintable()):
+            return None
+    return tuple(keys)

@@ -1,0 +1,1 @@
+"""What the gateway decides, and why; knows neither sockets nor clocks."""

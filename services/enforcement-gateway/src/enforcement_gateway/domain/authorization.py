@@ -1,0 +1,187 @@
+"""Whether a request may pass: pure, and it starts from no.
+
+Every input is an argument, so that a verdict can be reached again later. The facts are
+read from the view first and the clocks after them, per decision: a process that was
+frozen in between sees how old its facts are, and refuses (DESIGN 4).
+"""
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import TypeAlias
+
+import msgspec
+
+from enforcement_gateway.domain.denials import Reason
+from tollgate.events.registry import Enforcement
+from tollgate.oauth.access_tokens import TokenRefusal, VerifiedAccessToken
+from tollgate.registry.oauth_app import OAuthApp
+from tollgate.registry.source import Source
+from tollgate.registry.state import RegistryState
+from tollgate.tokens.state import TokensState
+
+
+class Naming(msgspec.Struct, frozen=True):
+    """Whose request it is, by the write keys it names.
+
+    `source` is the one that asks for a token; without one, and without a `reason` to
+    refuse, the request passes as it came.
+    """
+
+    source: Source | None = None
+    reason: Reason | None = None
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the view says about a guarded request: its source, and its token's app."""
+
+    source: Source | None = None
+    mixed: bool = False
+    app: OAuthApp | None = None
+    signing_key_is_good: bool = False
+    revoked: bool = False
+
+
+class Admit(msgspec.Struct, frozen=True):
+    """`client_id` is the app that was verified, if a token was asked for."""
+
+    client_id: str | None = None
+
+
+class Deny(msgspec.Struct, frozen=True):
+    reason: Reason
+
+
+Verdict: TypeAlias = Admit | Deny
+
+OPEN = Naming()
+
+OF_TOKENS: Mapping[TokenRefusal, Reason] = MappingProxyType(
+    {
+        TokenRefusal.MALFORMED: Reason.TOKEN_MALFORMED,
+        TokenRefusal.WRONG_TYPE: Reason.TOKEN_MALFORMED,
+        TokenRefusal.UNKNOWN_KEY: Reason.TOKEN_SIGNING_KEY_UNKNOWN,
+        TokenRefusal.BAD_SIGNATURE: Reason.TOKEN_SIGNATURE_WRONG,
+        TokenRefusal.WRONG_ISSUER: Reason.TOKEN_ISSUER_WRONG,
+        TokenRefusal.WRONG_AUDIENCE: Reason.TOKEN_AUDIENCE_WRONG,
+        TokenRefusal.SENDER_CONSTRAINED: Reason.TOKEN_SENDER_CONSTRAINED,
+        TokenRefusal.EXPIRED: Reason.TOKEN_EXPIRED,
+        TokenRefusal.NOT_YET_VALID: Reason.TOKEN_NOT_YET_VALID,
+    }
+)
+
+
+def named_source(
+    write_keys: Iterable[str],
+    registry: RegistryState,
+    *,
+    source_id: str | None = None,
+    admit_unknown: bool = False,
+) -> Naming:
+    """Find the one source that decides.
+
+    If any key belongs to a source in report or enforce, all must name that one, and so
+    must `source_id`, where a request names a source as well and it is one of ours.
+    `admit_unknown` overlooks keys nobody knows, while a deployment migrates.
+    """
+    named: dict[str, Source | None] = {}
+    for write_key in write_keys:
+        known = registry.write_keys.get(write_key)
+        if known is None:
+            if not admit_unknown:
+                return Naming(reason=Reason.WRITE_KEY_UNKNOWN)
+            named[""] = None
+        elif not known.live:
+            return Naming(reason=Reason.WRITE_KEY_DELETED)
+        else:
+            named[known.source_id] = registry.sources[known.source_id]
+    if not named and not admit_unknown:
+        return Naming(reason=Reason.WRITE_KEY_MISSING)
+    if source_id is not None and source_id in registry.sources:
+        named[source_id] = registry.sources[source_id]
+    guarded: Source | None = None
+    for source in named.values():
+        if source is None or source.enforcement is Enforcement.OFF:
+            continue
+        if guarded is None or source.enforcement is Enforcement.ENFORCE:
+            guarded = source
+    if guarded is None:
+        return OPEN
+    return Naming(guarded, Reason.SOURCES_MIXED if len(named) > 1 else None)
+
+
+def facts_about(
+    token: VerifiedAccessToken | Reason,
+    naming: Naming,
+    registry: RegistryState,
+    tokens: TokensState,
+) -> Facts:
+    """Look up all that `authorize` will ask. Without a token there is little to ask."""
+    mixed = naming.reason is Reason.SOURCES_MIXED
+    if isinstance(token, Reason):
+        return Facts(source=naming.source, mixed=mixed)
+    signing_key = tokens.signing_keys.get(token.signing_kid)
+    return Facts(
+        source=naming.source,
+        mixed=mixed,
+        app=registry.apps.get(token.client_id),
+        signing_key_is_good=signing_key is not None and signing_key.verifies,
+        revoked=tokens.is_revoked(
+            client_id=token.client_id,
+            jti=token.jti,
+            key=token.key,
+            rev=token.rev,
+            iat=token.iat,
+        ),
+    )
+
+
+def authorize(
+    token: VerifiedAccessToken | Reason,
+    facts: Facts,
+    *,
+    scope: str,
+    audience: str,
+    now: float,
+    fresh: bool,
+) -> Verdict:
+    """Rule out one doubt per line; whoever reaches the end may pass.
+
+    `token` is a reason where there is none that verified; `fresh` says that the facts
+    are no older than they may be at `now`, in seconds since the epoch. Bad before
+    stale before forbidden: a new token cures only the middle.
+    """
+    if not fresh:
+        return Deny(Reason.VIEW_TOO_OLD)
+    if facts.mixed:
+        return Deny(Reason.SOURCES_MIXED)
+    if isinstance(token, Reason):
+        return Deny(token)
+    if audience not in token.audiences:
+        return Deny(Reason.TOKEN_AUDIENCE_WRONG)
+    if not facts.signing_key_is_good:
+        return Deny(Reason.TOKEN_SIGNING_KEY_COMPROMISED)
+    untimely = token.refusal_at(now)
+    if untimely is not None:
+        return Deny(OF_TOKENS[untimely])
+    if facts.revoked:
+        return Deny(Reason.TOKEN_REVOKED)
+    app = facts.app
+    if app is None:
+        return Deny(Reason.APP_UNKNOWN)
+    if app.deleted:
+        return Deny(Reason.APP_DELETED)
+    if not app.honours(token.key):
+        return Deny(_gone_or_unheard_of(token.key, app))
+    if facts.source is not None and facts.source.app_id != token.client_id:
+        return Deny(Reason.SOURCE_NOT_CONNECTED)
+    if scope not in token.scopes or scope not in app.scopes:
+        return Deny(Reason.SCOPE_MISSING)
+    return Admit(token.client_id)
+
+
+def _gone_or_unheard_of(key: str, app: OAuthApp) -> Reason:
+    """Tell a key that was deleted from one added after this view was read."""
+    _, _, version = key.rpartition("/")
+    if int(version) <= app.version:
+        return Reason.APP_KEY_RETIRED
+    return Reason.APP_KEY_UNKNOWN

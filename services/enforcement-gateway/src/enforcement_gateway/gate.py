@@ -1,0 +1,176 @@
+"""The whole decision about one request: what it shows, whose it is, may it pass.
+
+Everything here is synchronous and asks nobody. Where the answer would be no because
+something is unknown, `Gate.decide` says so and the caller lets the view be read again.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from enforcement_gateway.body.write_keys import read_write_keys
+from enforcement_gateway.counters import Counters, WouldBeDenial
+from enforcement_gateway.credentials import (
+    Authorization,
+    Query,
+    function_of,
+    pixel_write_keys,
+)
+from enforcement_gateway.domain.authorization import (
+    Admit,
+    Deny,
+    Naming,
+    authorize,
+    facts_about,
+    named_source,
+)
+from enforcement_gateway.domain.denials import Reason
+from enforcement_gateway.http.routes import SCOPES, Door
+from enforcement_gateway.verification import SigningKeys, Verifier
+from enforcement_gateway.view import View
+from tollgate.events.registry import Enforcement
+from tollgate.messaging.subscription import NotLevel
+from tollgate.oauth.access_tokens import VerifiedAccessToken
+from tollgate.oauth.scopes import Scope
+from tollgate.projections.moments import Moment
+
+
+class Asked(msgspec.Struct, kw_only=True):
+    """One request, as far as the decision goes.
+
+    `write_keys` are all that it names, the one it is decided on first. `source_id` is
+    what a function's address names beside its key.
+    """
+
+    door: Door
+    authorization: Authorization
+    write_keys: tuple[str, ...]
+    source_id: str | None = None
+    request_id: str
+    user_agent: bytes
+
+
+class Passed(msgspec.Struct, frozen=True):
+    """The request goes on: for a verified app, or for nobody in particular."""
+
+    client_id: str | None = None
+
+
+PASSED = Passed()
+NO_SOURCE = Naming()
+MAX_USER_AGENT = 120
+
+
+def write_keys_of(
+    door: Door, authorization: Authorization, query: Query, body: bytes
+) -> tuple[tuple[str, ...], str | None]:
+    """Every write key of a request, and the source that a function's address names.
+
+    `body` is the inflated one. A function's body is never read: it may be of any type.
+    Raises `Refused` where a key cannot be told for certain.
+    """
+    source_id = None
+    keys: dict[str, None] = {}
+    if authorization.write_key is not None:
+        keys[authorization.write_key] = None
+    if query.write_key is not None:
+        keys[query.write_key] = None
+    if door is Door.TRACKING:
+        keys.update(dict.fromkeys(read_write_keys(body)))
+    elif door is Door.PIXEL and query.data is not None:
+        keys.update(dict.fromkeys(pixel_write_keys(query.data)))
+    elif door is Door.FUNCTION and query.function is not None:
+        source_id, key = function_of(query.function)
+        keys[key] = None
+    return tuple(keys), source_id
+
+
+class Gate:
+    """Decides by one view, for one issuer."""
+
+    def __init__(
+        self,
+        view: View,
+        verifier: Verifier,
+        counters: Counters,
+        *,
+        audiences: Mapping[Scope, str],
+        admit_unknown: bool = False,
+    ) -> None:
+        self._view = view
+        self._verifier = verifier
+        self._counters = counters
+        self._audiences = audiences
+        self._admit_unknown = admit_unknown
+        self._keys = SigningKeys(view)
+
+    def decide(self, asked: Asked) -> Passed | Deny:
+        """Pass or deny, by what is known now."""
+        view = self._view
+        naming = NO_SOURCE
+        if asked.door is not Door.ADMIN:
+            naming = named_source(
+                asked.write_keys,
+                view.registry,
+                source_id=asked.source_id,
+                admit_unknown=self._admit_unknown,
+            )
+            if naming.source is None:
+                if naming.reason is not None:
+                    return Deny(naming.reason)
+                self._counters.open += 1
+                return PASSED
+        token = asked.authorization.token
+        shown = (
+            token
+            if isinstance(token, Reason)
+            else self._verifier.verify(token, self._keys)
+        )
+        facts = facts_about(shown, naming, view.registry, view.tokens)
+        now = Moment.now()  # after the view was read, never before
+        scope = SCOPES[asked.door]
+        verdict = authorize(
+            shown,
+            facts,
+            scope=scope,
+            audience=self._audiences[scope],
+            now=now.wall,
+            fresh=view.fresh(now),
+        )
+        if isinstance(verdict, Admit):
+            self._counters.admitted += 1
+            return Passed(verdict.client_id)
+        source = naming.source
+        if source is not None and source.enforcement is Enforcement.REPORT:
+            self._report(verdict.reason, source.id, shown, asked, now.wall)
+            return PASSED
+        return verdict
+
+    async def decide_again(self, asked: Asked) -> Passed | Deny:
+        """Decide by a view that was read after the request arrived (DESIGN 4)."""
+        self._counters.confirmations += 1
+        try:
+            await self._view.refresh()
+        except NotLevel:
+            return Deny(Reason.VIEW_UNCONFIRMED)
+        return self.decide(asked)
+
+    def _report(
+        self,
+        reason: Reason,
+        source_id: str,
+        token: VerifiedAccessToken | Reason,
+        asked: Asked,
+        at: float,
+    ) -> None:
+        """Count and sample what `enforce` would have denied."""
+        self._counters.count_reported(
+            WouldBeDenial(
+                at=at,
+                request_id=asked.request_id,
+                source_id=source_id,
+                reason=reason,
+                client_id=None if isinstance(token, Reason) else token.client_id,
+                user_agent=asked.user_agent[:MAX_USER_AGENT].decode("latin-1"),
+            )
+        )

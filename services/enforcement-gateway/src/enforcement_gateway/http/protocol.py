@@ -1,0 +1,343 @@
+"""The data port: bytes in, requests out, answers back in the order they were asked.
+
+One request of a connection is under way at a time; what is pipelined behind it waits
+in the buffer, up to a limit, and then in the kernel. After a broken head or body the
+connection is closed, because where the next request begins is then anybody's guess.
+"""
+
+import asyncio
+import re
+from enum import Enum, auto
+from typing import cast
+
+from enforcement_gateway.domain.denials import Reason, Refused
+from enforcement_gateway.http.chunks import ChunkedBody
+from enforcement_gateway.http.exchange import Exchange
+from enforcement_gateway.http.framing import (
+    MAX_HEAD,
+    MAX_REQUEST_LINE,
+    Head,
+    read_head,
+)
+from enforcement_gateway.http.responses import CONTINUE, denial
+from enforcement_gateway.http.server import LINGER_SECONDS, Server
+
+MAX_PIPELINED = 64 * 1024
+"""Octets that are read ahead of the answer under way."""
+
+MAX_DISCARDED = 64 * 1024
+"""A refused body up to this is read to keep the connection; a larger one ends it."""
+
+MAX_LINGERED = 4 * 1024 * 1024
+"""Octets read and dropped behind a last answer, so that it is not reset away."""
+
+_BARE_LF = re.compile(rb"(?<!\r)\n").search
+_FOREVER = float("inf")
+
+
+class _State(Enum):
+    HEAD = auto()
+    LENGTH = auto()
+    CHUNKS = auto()
+    BUSY = auto()
+    LINGER = auto()
+    CLOSED = auto()
+
+
+class ServerConnection(asyncio.Protocol):
+    """One client. `deadline` is when the state it is in has lasted too long."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._limits = server.limits
+        self._loop = asyncio.get_running_loop()
+        self._state = _State.HEAD
+        self._buffer = b""
+        self._exchange: Exchange | None = None
+        self._parts: list[bytes] = []
+        self._left = 0
+        self._chunks: ChunkedBody | None = None
+        self._held = 0
+        self._lingered = 0
+        self._advancing = False
+        self._paused = False
+        self._ended = False
+        self._in_head = False
+        self.is_congested = False
+        self.deadline = _FOREVER
+
+    # --- asyncio ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        server = self._server
+        self.peer = server.peer_of(transport)
+        server.counters.connections += 1
+        if len(server.connections) >= self._limits.connections:
+            server.counters.count_denied(Reason.OVERLOADED)
+            self._transport.write(
+                denial(
+                    Reason.OVERLOADED, request_id=server.new_request_id(), close=True
+                )
+            )
+            self._state = _State.CLOSED
+            self._transport.close()
+            return
+        server.connections.add(self)
+        server.counters.connections_now += 1
+        self.deadline = self._loop.time() + self._limits.head_seconds
+
+    def data_received(self, data: bytes) -> None:
+        state = self._state
+        if state is _State.LINGER:
+            self._lingered += len(data)
+            if self._lingered > MAX_LINGERED:
+                self._close()
+            return
+        if state is _State.CLOSED:
+            return
+        self._buffer = self._buffer + data if self._buffer else data
+        if state is _State.BUSY:
+            if len(self._buffer) > MAX_PIPELINED and not self._paused:
+                self._paused = True
+                self._transport.pause_reading()
+            return
+        self._advance()
+
+    def eof_received(self) -> bool:
+        """The client sends no more. It may still wait for the answer under way."""
+        self._ended = True
+        return self._state is _State.BUSY
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._server.connection_ended(self)
+        self._state = _State.CLOSED
+        self.deadline = _FOREVER
+        self._release()
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.client_left()
+
+    def pause_writing(self) -> None:
+        self.is_congested = True
+        self.deadline = self._loop.time() + self._limits.write_seconds
+        if self._exchange is not None:
+            self._exchange.pause()
+
+    def resume_writing(self) -> None:
+        self.is_congested = False
+        if self._state is _State.BUSY:
+            self.deadline = _FOREVER
+        if self._exchange is not None:
+            self._exchange.resume()
+
+    # --- used by the server ---
+
+    def time_out(self) -> None:
+        """The deadline has passed."""
+        if self.is_congested or self._state in (_State.LINGER, _State.CLOSED):
+            self._transport.abort()
+        elif self._state is _State.HEAD and not self._buffer:
+            self._close()  # idle, as both sides may end at any time
+        else:
+            self._refuse(Reason.REQUEST_TOO_SLOW)
+
+    def drain(self) -> None:
+        """Close soon if nothing is under way; else with the next answer."""
+        if self._state is _State.HEAD and not self._buffer:
+            self.deadline = min(self.deadline, self._loop.time() + 1.0)
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    # --- used by the exchange ---
+
+    def answer(self, answer: bytes, *, close: bool) -> None:
+        if self._state is _State.CLOSED:
+            return
+        if answer:
+            self._transport.write(answer)
+        unread = self._state is not _State.BUSY
+        self._exchange = None
+        self._release()
+        if close and (unread or self._buffer):
+            self._linger()
+        elif close or self._ended:
+            self._close()
+        else:
+            self._state = _State.HEAD
+            self._in_head = False
+            if not self.is_congested:
+                self.deadline = self._loop.time() + self._limits.idle_seconds
+            if self._paused:
+                self._paused = False
+                self._transport.resume_reading()
+            if self._buffer and not self._advancing:
+                self._advance()
+
+    def continue_answer(self, piece: bytes) -> None:
+        if self._state is not _State.CLOSED:
+            self._transport.write(piece)
+
+    def break_answer(self) -> None:
+        self._exchange = None
+        self._state = _State.CLOSED
+        self._transport.abort()
+
+    # --- inside ---
+
+    def _advance(self) -> None:
+        """Take what the buffer holds, as far as it goes."""
+        self._advancing = True
+        try:
+            while self._buffer:
+                if self._state is _State.HEAD:
+                    if not self._take_head():
+                        break
+                elif self._state is _State.LENGTH:
+                    self._take_length()
+                elif self._state is _State.CHUNKS:
+                    self._take_chunks()
+                else:
+                    break
+        except Refused as refused:
+            self._refuse(refused.reason)
+        finally:
+            self._advancing = False
+
+    def _take_head(self) -> bool:
+        """A head, if it is complete. False if more must come."""
+        data = self._buffer
+        if not self._in_head:
+            if data.startswith(b"\r\n"):
+                data = data[2:]  # RFC 9112 §2.2: one empty line may come before
+                self._buffer = data
+                if not data:
+                    return False
+            self._in_head = True
+            self.deadline = self._loop.time() + self._limits.head_seconds
+        end = data.find(b"\r\n\r\n", 0, MAX_HEAD)
+        if end < 0:
+            self._insist_on_progress(data)
+            return False
+        head = read_head(data[:end])
+        self._buffer = data[end + 4 :]
+        self._begin(head)
+        return True
+
+    def _insist_on_progress(self, data: bytes) -> None:
+        """Refuse what cannot become a head any more."""
+        if data.find(b"\r\n", 0, MAX_REQUEST_LINE) < 0 <= len(data) - MAX_REQUEST_LINE:
+            raise Refused(Reason.TARGET_TOO_LONG)
+        if len(data) >= MAX_HEAD:
+            raise Refused(Reason.HEAD_TOO_LARGE)
+        if _BARE_LF(data):
+            raise Refused(Reason.HEAD_MALFORMED)
+
+    def _begin(self, head: Head) -> None:
+        exchange = Exchange(self._server, self, head)
+        self._exchange = exchange
+        self.deadline = self._loop.time() + self._limits.body_seconds
+        if not head.has_body:
+            self._complete(b"")
+            return
+        if head.content_length > self._limits.body:
+            raise Refused(Reason.BODY_TOO_LARGE)
+        self._state = _State.CHUNKS if head.chunked else _State.LENGTH
+        self._parts = []
+        self._left = head.content_length
+        if head.chunked:
+            self._chunks = ChunkedBody(self._limits.body)
+        if exchange.is_refused and (
+            head.chunked or head.expects_continue or head.content_length > MAX_DISCARDED
+        ):
+            exchange.must_close = True
+            exchange.run(b"")
+        elif head.expects_continue and not self._buffer:
+            self._transport.write(CONTINUE)
+
+    def _take_length(self) -> None:
+        data = self._buffer
+        size = len(data)
+        if size > self._left:
+            self._buffer = data[self._left :]
+            data = data[: self._left]
+            size = self._left
+        else:
+            self._buffer = b""
+        if size == self._left and not self._parts:
+            self._complete(data)
+            return
+        self._hold(size)
+        self._parts.append(data)
+        self._left -= size
+        if not self._left:
+            self._complete(b"".join(self._parts))
+
+    def _take_chunks(self) -> None:
+        chunks = self._chunks
+        assert chunks is not None  # noqa: S101 - by the state
+        data, self._buffer = self._buffer, b""
+        self._hold(len(data))
+        rest = chunks.feed(data)
+        if rest is not None:
+            self._buffer = rest
+            self._chunks = None
+            self._complete(b"".join(chunks.parts))
+
+    def _complete(self, body: bytes) -> None:
+        self._state = _State.BUSY
+        self._parts = []
+        self.deadline = _FOREVER
+        exchange = self._exchange
+        assert exchange is not None  # noqa: S101 - by the caller
+        exchange.run(body)
+
+    def _hold(self, size: int) -> None:
+        """Account for octets of an unfinished body, or refuse them."""
+        counters = self._server.counters
+        if counters.body_bytes_now + size > self._limits.unfinished_bodies:
+            raise Refused(Reason.OVERLOADED)
+        self._held += size
+        counters.body_bytes_now += size
+        counters.body_bytes += size
+
+    def _release(self) -> None:
+        self._server.counters.body_bytes_now -= self._held
+        self._held = 0
+        self._parts = []
+
+    def _refuse(self, reason: Reason) -> None:
+        """Answer and end the connection: its framing is lost, or was never found."""
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.refuse(reason)
+            return
+        self._server.counters.requests += 1
+        self._server.counters.count_denied(reason)
+        request_id = self._server.new_request_id()
+        self.answer(denial(reason, request_id=request_id, close=True), close=True)
+
+    def _linger(self) -> None:
+        """Say that this was all, then read on a little.
+
+        Closing at once would reset the connection if the client is still sending, and
+        the reset would overtake the answer.
+        """
+        self._state = _State.LINGER
+        self._buffer = b""
+        self._parts = []
+        self.deadline = self._loop.time() + LINGER_SECONDS
+        if self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        if self._ended:
+            self._close()
+
+    def _close(self) -> None:
+        self._state = _State.CLOSED
+        self.deadline = self._loop.time() + self._limits.write_seconds
+        self._transport.close()

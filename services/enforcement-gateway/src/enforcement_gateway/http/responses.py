@@ -1,0 +1,142 @@
+"""Answers as bytes: a denial with all that its client needs, and nothing inside it."""
+
+import base64
+import time
+from collections.abc import Iterable
+from email.utils import formatdate
+from http import HTTPStatus
+
+import msgspec
+
+from enforcement_gateway.domain.denials import (
+    DENIALS,
+    Challenge,
+    Reason,
+    status_of,
+)
+from tollgate.oauth.challenges import Challenge as BearerChallenge
+
+REALM = "tollgate"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+EMPTY_GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+
+
+class DenialBody(msgspec.Struct, frozen=True):
+    """The tracking API's shape, with the OAuth error beside it (WIRE 4.3).
+
+    Segment's Python SDK needs `code` and `message`, its older versions hang on a JSON
+    body without them.
+    """
+
+    success: bool
+    code: str
+    message: str
+    error: str
+    error_description: str
+    request_id: str
+
+
+class Dates:
+    """The Date of answers; a second lasts for all that are given in it."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._line = b""
+
+    def line(self) -> bytes:
+        """`Date: …` with its line end, in IMF-fixdate."""
+        now = int(time.time())
+        if now != self._second:
+            self._second = now
+            self._line = b"Date: %b\r\n" % formatdate(now, usegmt=True).encode()
+        return self._line
+
+
+dates = Dates()
+
+
+def status_line(status: int, phrase: bytes | None = None) -> bytes:
+    if phrase is None:
+        phrase = _PHRASES.get(status, "Unknown").encode()
+    return b"HTTP/1.1 %d %b\r\n" % (status, phrase)
+
+
+def denial(
+    reason: Reason,
+    *,
+    request_id: str,
+    resends: bool = False,
+    pixel: bool = False,
+    scope: str = "",
+    allow: bytes | None = None,
+    close: bool = False,
+) -> bytes:
+    """The whole answer for `reason`.
+
+    `resends`: the client sends again with a new token on 511. `pixel`: it expects an
+    image, whatever happens. `close`: this connection ends with the answer.
+    """
+    entry = DENIALS[reason]
+    if pixel:
+        body, content_type = EMPTY_GIF, b"image/gif"
+    else:
+        content_type = b"application/json"
+        body = msgspec.json.encode(
+            DenialBody(
+                success=False,
+                code=reason.value,
+                message=entry.message,
+                error=entry.error,
+                error_description=entry.message,
+                request_id=request_id,
+            )
+        )
+    fields = [
+        b"Content-Type: " + content_type,
+        b"Content-Length: %d" % len(body),
+        b"Cache-Control: no-store",
+        b"X-Request-Id: " + request_id.encode(),
+    ]
+    if entry.challenge is not Challenge.NONE:
+        fields.append(b"WWW-Authenticate: " + _challenge(reason, scope))
+    if entry.retry_after is not None:
+        fields.append(b"Retry-After: %d" % entry.retry_after)
+    if reason is Reason.ENCODING_UNSUPPORTED:
+        fields.append(b"Accept-Encoding: gzip")  # RFC 9110 §12.5.3
+    if allow is not None:
+        fields.append(b"Allow: " + allow)
+    if close:
+        fields.append(b"Connection: close")
+    return _assembled(status_of(entry, resends=resends), fields, body)
+
+
+def options(allow: bytes, *, request_id: str, close: bool) -> bytes:
+    """What may be asked at a path (RFC 9110 §9.3.7)."""
+    fields = [b"Allow: " + allow, b"X-Request-Id: " + request_id.encode()]
+    if close:
+        fields.append(b"Connection: close")
+    return _assembled(HTTPStatus.NO_CONTENT, fields, b"")
+
+
+def _challenge(reason: Reason, scope: str) -> bytes:
+    entry = DENIALS[reason]
+    if entry.challenge is Challenge.BARE:
+        return BearerChallenge(realm=REALM).to_header().encode()
+    return (
+        BearerChallenge(
+            realm=REALM,
+            error=entry.error,
+            error_description=entry.message,
+            scope=scope if entry.challenge is Challenge.WITH_SCOPE else None,
+        )
+        .to_header()
+        .encode()
+    )
+
+
+def _assembled(status: int, fields: Iterable[bytes], body: bytes) -> bytes:
+    return b"".join(
+        (status_line(status), dates.line(), b"\r\n".join(fields), b"\r\n\r\n", body)
+    )

@@ -1,0 +1,143 @@
+"""What the connections of one worker share."""
+
+import asyncio
+import contextlib
+import ipaddress
+import secrets
+from collections.abc import Mapping
+from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
+from itertools import count
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from enforcement_gateway.counters import Counters
+from enforcement_gateway.gate import Gate
+from enforcement_gateway.http.routes import Door
+from enforcement_gateway.upstream.forwarding import Peer, UpstreamAuthorization
+from enforcement_gateway.upstream.pool import Pool
+
+if TYPE_CHECKING:
+    from enforcement_gateway.http.protocol import ServerConnection
+
+LINGER_SECONDS = 2.0
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the data port bears. Octets, and seconds."""
+
+    body: int = 1024 * 1024
+    inflated: int = 2 * 1024 * 1024
+    unfinished_bodies: int = 64 * 1024 * 1024
+    connections: int = 10_000
+    head_seconds: float = 10.0
+    idle_seconds: float = 75.0
+    body_seconds: float = 30.0
+    write_seconds: float = 30.0
+    sweep_seconds: float = 0.5
+
+
+class Behind(msgspec.Struct, frozen=True):
+    """The upstream behind a door, and what it gets to see of credentials.
+
+    `prefix` is cut off the path before it is passed on.
+    """
+
+    pool: Pool
+    authorization: UpstreamAuthorization
+    prefix: bytes = b""
+
+
+class Server:
+    """The connections, their limits, and the ways onward."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        counters: Counters,
+        behind: Mapping[Door, Behind],
+        *,
+        limits: Limits,
+        admin_prefix: bytes | None = None,
+        trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = (),
+    ) -> None:
+        self.gate = gate
+        self.counters = counters
+        self.behind = behind
+        self.limits = limits
+        self.admin_prefix = admin_prefix
+        self.draining = False
+        self.connections: set[ServerConnection] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._trusted_proxies = trusted_proxies
+        self._prefix = secrets.token_hex(8)
+        self._numbers = count(1)
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._emptied = asyncio.Event()
+
+    def new_request_id(self) -> str:
+        """Unique without asking for random bits each time."""
+        return f"{self._prefix}-{next(self._numbers):x}"
+
+    def peer_of(self, transport: asyncio.BaseTransport) -> Peer:
+        name = transport.get_extra_info("peername")
+        address = str(name[0]) if isinstance(name, tuple) else "unknown"
+        return Peer(
+            address.encode(),
+            transport.get_extra_info("ssl_object") is not None,
+            self._is_trusted(address),
+        )
+
+    def start(self) -> None:
+        self._sweep()
+
+    def connection_ended(self, connection: "ServerConnection") -> None:
+        if connection in self.connections:
+            self.connections.discard(connection)
+            self.counters.connections_now -= 1
+        if self.draining and not self.connections:
+            self._emptied.set()
+
+    def _is_trusted(self, address: str) -> bool:
+        if not self._trusted_proxies:
+            return False
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(parsed in network for network in self._trusted_proxies)
+
+    def _sweep(self) -> None:
+        """Look after every deadline at once: no timer is set for a request."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for connection in list(self.connections):
+            if connection.deadline <= now:
+                connection.time_out()
+        for pool in {id(way.pool): way.pool for way in self.behind.values()}.values():
+            pool.sweep(now)
+        self._sweeper = loop.call_later(self.limits.sweep_seconds, self._sweep)
+
+    async def drain(self, patience: timedelta) -> None:
+        """Finish what was accepted, then close; what takes longer is cut off.
+
+        Connections that carry nothing are given a moment, because a request may be
+        on its way on them; it is answered, and told that the connection ends.
+        """
+        self.draining = True
+        for connection in list(self.connections):
+            connection.drain()
+        if self.connections:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience.total_seconds()):
+                    await self._emptied.wait()
+        for connection in list(self.connections):
+            connection.abort()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for task in list(self.tasks):
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        for way in self.behind.values():
+            await way.pool.close()

@@ -1,0 +1,183 @@
+"""One connection to an upstream: a request out, its answer back, and again.
+
+A connection on which anything was odd is closed, never used again: what came late or
+too much would be taken for the next answer.
+"""
+
+import asyncio
+import select
+from http import HTTPStatus
+from typing import Protocol, cast
+
+from enforcement_gateway.domain.denials import Reason
+from enforcement_gateway.upstream.answer_parser import AnswerParser, Rubbish
+from enforcement_gateway.upstream.answers import AnswerHead, Answers
+
+MAX_DRAINED = 64 * 1024
+"""Octets of an answer nobody waits for that are still read to keep a connection."""
+
+_FOREVER = float("inf")
+
+
+class Owner(Protocol):
+    """The pool."""
+
+    def give_back(self, connection: "UpstreamConnection") -> None: ...
+
+    def lost(self, connection: "UpstreamConnection") -> None: ...
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """Carries one request at a time.
+
+    `deadline` is when patience with the upstream ends, `idle_since` when the last
+    answer was complete, both by the clock of the loop.
+    """
+
+    def __init__(self, owner: Owner, patience: float) -> None:
+        self._owner = owner
+        self._patience = patience
+        self._loop = asyncio.get_running_loop()
+        self._parser = AnswerParser()
+        self._answers: Answers | None = None
+        self._busy = False
+        self._closed = False
+        self._started = False
+        self._drained = 0
+        self._poll: select.poll | None = None
+        self.deadline = _FOREVER
+        self.idle_since = 0.0
+
+    # --- used by the pool ---
+
+    def is_alive(self) -> bool:
+        """Whether it may carry a request: open, and silent since its last answer.
+
+        The kernel is asked, because the end of the connection may have arrived
+        without the event loop having come to it.
+        """
+        if self._closed or self._busy:
+            return False
+        return self._poll is None or not self._poll.poll(0)
+
+    def send(self, request: bytes, answers: Answers) -> None:
+        """Send a request, once. How it ends is told to `answers`."""
+        self._busy = True
+        self._answers = answers
+        self._started = False
+        self._drained = 0
+        self.deadline = self._loop.time() + self._patience
+        self._transport.write(request)
+
+    def time_out(self) -> None:
+        self._fail(Reason.UPSTREAM_TIMEOUT)
+
+    def close(self) -> None:
+        self._closed = True
+        self._transport.close()
+
+    # --- used by whoever waits for the answer ---
+
+    def pause(self) -> None:
+        self._transport.pause_reading()
+        self.deadline = _FOREVER  # the client is slow, not the upstream
+
+    def resume(self) -> None:
+        self._transport.resume_reading()
+        self.deadline = self._loop.time() + self._patience
+
+    def abandon(self) -> None:
+        """Let the upstream finish, if that is soon: it may have taken the events."""
+        self._answers = None
+        self.resume()
+
+    # --- asyncio ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        socket = transport.get_extra_info("socket")
+        if socket is not None:
+            self._poll = select.poll()
+            self._poll.register(socket.fileno(), select.POLLIN | select.POLLRDHUP)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._busy:
+            self.close()  # nobody asked
+            return
+        self.deadline = self._loop.time() + self._patience
+        try:
+            self._parser.feed(data)
+        except Rubbish:
+            self._fail(Reason.UPSTREAM_RUBBISH)
+            return
+        head = self._parser.head
+        if head is not None:
+            self._deliver(head)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closed = True
+        if self._busy:
+            parser = self._parser
+            if parser.head is not None and parser.until_close and exc is None:
+                parser.complete = True
+                self._deliver(parser.head)
+            elif parser.head is None and parser.has_begun:
+                self._fail(Reason.UPSTREAM_RUBBISH)
+            else:
+                self._fail(Reason.UPSTREAM_CLOSED)
+        self._owner.lost(self)
+
+    # --- inside ---
+
+    def _deliver(self, head: AnswerHead) -> None:
+        """Pass on what has come. A small answer is one write for the client."""
+        answers = self._answers
+        parts = self._parser.take_body()
+        complete = self._parser.complete
+        if complete:
+            self._finish()
+        if answers is None:
+            self._drained += sum(map(len, parts))
+            if self._drained > MAX_DRAINED and not complete:
+                self._fail(Reason.UPSTREAM_CLOSED)
+        elif complete and not self._started:
+            body = b"".join(parts)
+            answers.answer_whole(_sized(head, len(body)), body)
+        else:
+            if not self._started:
+                self._started = True
+                answers.answer_started(head, self)
+            for piece in parts:
+                answers.answer_continued(piece)
+            if complete:
+                answers.answer_ended()
+
+    def _finish(self) -> None:
+        """The answer is complete: back to the pool, if nothing speaks against it."""
+        self._answers = None
+        self._busy = False
+        self.deadline = _FOREVER
+        # An answer that came before all of the request was taken ends the connection.
+        unsent = not self._closed and self._transport.get_write_buffer_size() > 0
+        if self._closed or unsent or not self._parser.keeps_alive:
+            self.close()
+            return
+        self._parser.expect_another()
+        self.idle_since = self._loop.time()
+        self._owner.give_back(self)
+
+    def _fail(self, reason: Reason) -> None:
+        answers, self._answers = self._answers, None
+        self._busy = False
+        self.deadline = _FOREVER
+        if not self._closed:
+            self._closed = True
+            self._transport.abort()
+        if answers is not None:
+            answers.answer_failed(reason)
+
+
+def _sized(head: AnswerHead, length: int) -> AnswerHead:
+    if head.length is not None or head.status == HTTPStatus.NO_CONTENT:
+        return head
+    return AnswerHead(head.status, head.phrase, head.fields, length)

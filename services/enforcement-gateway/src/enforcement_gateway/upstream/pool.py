@@ -1,0 +1,139 @@
+"""Kept-alive connections to one upstream, and a limit to how many wait for it.
+
+A request is written to exactly one connection, once: whether an upstream that went
+silent has taken the events is not ours to guess (RFC 9110 §9.2.2).
+"""
+
+import asyncio
+import ssl
+from urllib.parse import urlsplit
+
+import msgspec
+
+from enforcement_gateway.counters import Counters
+from enforcement_gateway.domain.denials import Reason
+from enforcement_gateway.upstream.answers import Answers
+from enforcement_gateway.upstream.connection import UpstreamConnection
+
+MAX_IDLE_SECONDS = 30.0
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where an upstream is. `authority` is its Host, `prefix` stands before paths."""
+
+    host: str
+    port: int
+    authority: bytes
+    prefix: bytes
+    is_https: bool
+
+    @classmethod
+    def of(cls, url: str) -> "Origin":
+        """Parse `http(s)://host[:port][/prefix]`, or raise `ValueError`."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("an upstream is http://host or https://host")
+        if parts.query or parts.fragment or parts.username is not None:
+            raise ValueError("an upstream has no query, fragment or user")
+        is_https = parts.scheme == "https"
+        usual = 443 if is_https else 80
+        port = parts.port or usual
+        name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        authority = name if port == usual else f"{name}:{port}"
+        return cls(
+            parts.hostname,
+            port,
+            authority.encode("ascii"),
+            parts.path.rstrip("/").encode("ascii"),
+            is_https,
+        )
+
+
+class Pool:
+    """The connections to one upstream, of one worker."""
+
+    def __init__(
+        self,
+        origin: Origin,
+        counters: Counters,
+        *,
+        max_connections: int,
+        connect_timeout: float,
+        answer_timeout: float,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.origin = origin
+        self._counters = counters
+        self._max_connections = max_connections
+        self._connect_timeout = connect_timeout
+        self._answer_timeout = answer_timeout
+        self._tls = tls
+        self._idle: list[UpstreamConnection] = []
+        self._open: set[UpstreamConnection] = set()
+        self._connecting: set[asyncio.Task[None]] = set()
+
+    def send(self, request: bytes, answers: Answers) -> None:
+        """Send `request` on a connection that is free, or on a new one.
+
+        The one used last is used next, so that the others grow old and are closed.
+        """
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_alive():
+                connection.send(request, answers)
+                return
+            connection.close()
+        if len(self._open) + len(self._connecting) >= self._max_connections:
+            answers.answer_failed(Reason.UPSTREAM_BUSY)
+            return
+        task = asyncio.create_task(self._connect(request, answers))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    def give_back(self, connection: UpstreamConnection) -> None:
+        self._idle.append(connection)
+
+    def lost(self, connection: UpstreamConnection) -> None:
+        if connection in self._open:
+            self._open.discard(connection)
+            self._counters.upstream_connections_now -= 1
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    def sweep(self, now: float) -> None:
+        """End waits that took too long, and connections nobody needs."""
+        for connection in list(self._open):
+            if connection.deadline <= now:
+                connection.time_out()
+        while self._idle and self._idle[0].idle_since + MAX_IDLE_SECONDS < now:
+            self._idle.pop(0).close()
+
+    async def close(self) -> None:
+        for task in list(self._connecting):
+            task.cancel()
+        await asyncio.gather(*self._connecting, return_exceptions=True)
+        for connection in list(self._open):
+            connection.close()
+
+    async def _connect(self, request: bytes, answers: Answers) -> None:
+        loop = asyncio.get_running_loop()
+        origin = self.origin
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                _, connection = await loop.create_connection(
+                    lambda: UpstreamConnection(self, self._answer_timeout),
+                    origin.host,
+                    origin.port,
+                    ssl=self._tls,
+                    server_hostname=origin.host if self._tls is not None else None,
+                )
+        except TimeoutError:
+            answers.answer_failed(Reason.UPSTREAM_CONNECT_TIMEOUT)
+            return
+        except OSError:  # refused, unreachable, no such name, TLS that does not verify
+            answers.answer_failed(Reason.UPSTREAM_UNREACHABLE)
+            return
+        self._counters.upstream_connections += 1
+        self._counters.upstream_connections_now += 1
+        self._open.add(connection)
+        connection.send(request, answers)

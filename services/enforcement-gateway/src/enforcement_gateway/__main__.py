@@ -1,12 +1,18 @@
 """The command line of the service."""
 
+import os
+
 import click
 from aiohttp import web
 
 from enforcement_gateway.application import create_application
 from enforcement_gateway.settings import PREFIX, Settings
+from enforcement_gateway.worker import CONTROL_FD, SERVICE, run_worker
 from tollgate import logs
 from tollgate.settings import settings_or_exit
+
+STATUS_PATIENCE = 2.0
+"""Seconds for requests to the status port at the end."""
 
 
 @click.group()
@@ -21,14 +27,25 @@ def main() -> None:
 def serve() -> None:
     """Answer requests until SIGTERM."""
     settings = settings_or_exit(Settings, PREFIX)
-    logs.configure("enforcement-gateway")
+    logs.configure(SERVICE)
     web.run_app(
-        create_application(),
-        host=settings.host,
+        create_application(settings),
+        host=settings.status_host,
         port=settings.status_port,
         access_log=None,
         print=None,
+        shutdown_timeout=STATUS_PATIENCE,
     )
+
+
+@main.command(hidden=True)
+@click.argument("number", type=int)
+def worker(number: int) -> None:
+    """One of the processes that `serve` starts."""
+    control_fd = int(os.environ.pop(CONTROL_FD))
+    settings = settings_or_exit(Settings, PREFIX)
+    logs.configure(SERVICE)
+    run_worker(settings, control_fd=control_fd, writes_snapshot=number == 0)
 
 
 if __name__ == "__main__":

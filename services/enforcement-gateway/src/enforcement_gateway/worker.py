@@ -1,0 +1,214 @@
+"""One worker: a view of the two logs, and the data port.
+
+`python -m enforcement_gateway worker` is started by the parent, with a socket to it as
+file descriptor `CONTROL_FD`. It drains when told to stop, and when the parent is gone.
+"""
+
+import asyncio
+import os
+import secrets
+import signal
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+import aiohttp
+import structlog
+import uvloop
+from prometheus_client import CollectorRegistry
+
+from enforcement_gateway.counters import Counters, Tally
+from enforcement_gateway.gate import Gate
+from enforcement_gateway.http.protocol import ServerConnection
+from enforcement_gateway.http.routes import Door
+from enforcement_gateway.http.server import Behind, Limits, Server
+from enforcement_gateway.reports import Report, encode_report
+from enforcement_gateway.settings import Settings
+from enforcement_gateway.upstream.forwarding import UpstreamAuthorization
+from enforcement_gateway.upstream.pool import Origin, Pool
+from enforcement_gateway.verification import Verifier
+from enforcement_gateway.view import SubscribedView
+from tollgate.background import running
+from tollgate.messaging.broker import Broker
+from tollgate.messaging.feed_client import FeedClient
+from tollgate.messaging.metrics import SubscriptionMetrics
+from tollgate.messaging.push import Push
+from tollgate.messaging.subscription import Subscription
+from tollgate.projections.snapshot import SnapshotFile
+from tollgate.registry.state import RegistryState
+from tollgate.settings import Secret
+from tollgate.tokens.state import TokensState
+
+SERVICE = "enforcement-gateway"
+
+CONTROL_FD = "ENFORCEMENT_GATEWAY_CONTROL_FD"
+"""Which descriptor leads to the parent. Not a setting: the parent says it."""
+
+BACKLOG = 4096
+
+logger = structlog.get_logger(__name__)
+
+
+def run_worker(settings: Settings, *, control_fd: int, writes_snapshot: bool) -> None:
+    """Serve until told to stop."""
+    uvloop.run(_serve(settings, control_fd, writes_snapshot=writes_snapshot))
+
+
+async def _serve(settings: Settings, control_fd: int, *, writes_snapshot: bool) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stopping.set)
+    counters = Counters()
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        view = open_view(settings, session)
+        loops = [view.run()]
+        if settings.snapshot_path is not None:
+            snapshot = SnapshotFile(settings.snapshot_path, view.subscriptions)
+            await snapshot.restore()
+            if writes_snapshot:
+                loops.append(snapshot.run())
+        broker = Broker(settings.amqp_url, service=SERVICE)
+        loops += [Push(broker, each).run() for each in view.subscriptions]
+        server = make_server(settings, view, counters)
+        await stack.enter_async_context(running(*loops, on_failure=stopping.set))
+        listener = await listen(settings, server)
+        logger.info("listening", host=settings.host, port=settings.port)
+        control = asyncio.create_task(
+            _answer_parent(
+                control_fd,
+                lambda: _report(view, counters, listening=not stopping.is_set()),
+                stopping,
+            )
+        )
+        await stopping.wait()
+        listener.close()  # no new connections; those accepted are served to their end
+        await server.drain(settings.drain_time)
+        control.cancel()
+    logger.info("stopped")
+
+
+def open_view(settings: Settings, session: aiohttp.ClientSession) -> SubscribedView:
+    """The registry and tokens logs, as a gateway may see them."""
+    instance = f"{SERVICE}-{secrets.token_hex(4)}"
+    metrics = SubscriptionMetrics(CollectorRegistry())
+
+    def feed(url: str, log: str, secret: Secret) -> FeedClient:
+        return FeedClient(session, url, log, secret=secret, instance=instance)
+
+    return SubscribedView(
+        Subscription(
+            feed(
+                settings.registry_url, RegistryState.LOG, settings.registry_feed_secret
+            ),
+            RegistryState,
+            metrics=metrics,
+            max_age=settings.max_age,
+        ),
+        Subscription(
+            feed(settings.issuer_url, TokensState.LOG, settings.issuer_feed_secret),
+            TokensState,
+            metrics=metrics,
+            max_age=settings.max_age,
+        ),
+    )
+
+
+def make_server(settings: Settings, view: SubscribedView, counters: Counters) -> Server:
+    """The data port, without its socket."""
+    gate = Gate(
+        view,
+        Verifier(settings.issuer, settings.remembered_tokens),
+        counters,
+        audiences=settings.audiences,
+        admit_unknown=settings.admit_unknown_write_keys,
+    )
+    return Server(
+        gate,
+        counters,
+        _ways_behind(settings, counters),
+        limits=Limits(connections=settings.client_connections),
+        admin_prefix=settings.admin_prefix.encode() if settings.admin_url else None,
+        trusted_proxies=settings.proxies,
+    )
+
+
+def _ways_behind(settings: Settings, counters: Counters) -> dict[Door, Behind]:
+    tracking = Behind(
+        _pool(settings, settings.upstream_url, counters),
+        settings.upstream_authorization,
+    )
+    behind = {Door.TRACKING: tracking, Door.PIXEL: tracking}
+    if settings.functions_url is not None:
+        behind[Door.FUNCTION] = Behind(
+            _pool(settings, settings.functions_url, counters),
+            UpstreamAuthorization.NONE,
+        )
+    if settings.admin_url is not None:
+        behind[Door.ADMIN] = Behind(
+            _pool(settings, settings.admin_url, counters),
+            UpstreamAuthorization.BEARER,  # the admin API asks for it itself
+            settings.admin_prefix.encode(),
+        )
+    return behind
+
+
+def _pool(settings: Settings, url: str, counters: Counters) -> Pool:
+    origin = Origin.of(url)
+    return Pool(
+        origin,
+        counters,
+        max_connections=settings.upstream_connections,
+        connect_timeout=settings.upstream_connect_timeout.total_seconds(),
+        answer_timeout=settings.upstream_timeout.total_seconds(),
+        tls=ssl.create_default_context() if origin.is_https else None,
+    )
+
+
+async def listen(settings: Settings, server: Server) -> asyncio.Server:
+    """Open the data port, shared with the other workers by SO_REUSEPORT."""
+    tls = None
+    if settings.tls_certificate is not None:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(settings.tls_certificate, settings.tls_private_key)
+    listener = await asyncio.get_running_loop().create_server(
+        lambda: ServerConnection(server),
+        settings.host,
+        settings.port,
+        reuse_port=True,
+        backlog=BACKLOG,
+        ssl=tls,
+    )
+    server.start()
+    return listener
+
+
+def _report(view: SubscribedView, counters: Counters, *, listening: bool) -> Report:
+    fields = {name: getattr(counters, name) for name in Tally.__struct_fields__}
+    return Report(
+        pid=os.getpid(),
+        listening=listening,
+        tally=Tally(**fields),
+        view=view.status(),
+        samples=list(counters.samples),
+    )
+
+
+async def _answer_parent(
+    control_fd: int, report: Callable[[], Report], stopping: asyncio.Event
+) -> None:
+    """A line for each line, until the parent is gone: then nobody watches us."""
+    reader, writer = await asyncio.open_connection(
+        sock=socket.socket(fileno=control_fd)
+    )
+    try:
+        while await reader.readline():
+            writer.write(encode_report(report()))
+            await writer.drain()
+    except ConnectionError:
+        pass
+    finally:
+        stopping.set()
+        writer.close()

@@ -12,7 +12,8 @@ from local_stack.rabbitmq_definitions import (
 )
 
 # Whose /readyz is asked, by the name under which its port is remembered.
-HEALTH_PORTS = {
+HEALTH_SHORT = {APP_REGISTRY: "registry", TOKEN_ISSUER: "issuer"}
+_PORTS = {
     APP_REGISTRY: "registry",
     TOKEN_ISSUER: "issuer",
     ENFORCEMENT_GATEWAY: "gateway_status",
@@ -57,7 +58,14 @@ def environment_of(
             settings["ISSUER_FEED_SECRET"] = feed_secret(memory, service, TOKEN_ISSUER)
             settings["FEED_READERS"] = _readers_of(memory, service, "registry")
         case "enforcement-gateway":
+            where = addresses(memory)
             settings["STATUS_PORT"] = str(memory.ports["gateway_status"])
+            settings["ISSUER"] = settings["ISSUER_URL"] = where.issuer
+            settings["REGISTRY_URL"] = where.registry
+            settings["UPSTREAM_URL"] = where.upstream
+            for owner in (APP_REGISTRY, TOKEN_ISSUER):
+                name = f"{_SHORT[owner].upper()}_FEED_SECRET"
+                settings[name] = feed_secret(memory, service, owner)
         case _:
             pass
     prefix = module_of(service).upper()
@@ -95,6 +103,7 @@ _READERS = {
     APP_REGISTRY: {TOKEN_ISSUER: True, ENFORCEMENT_GATEWAY: False},
     TOKEN_ISSUER: {APP_REGISTRY: True, ENFORCEMENT_GATEWAY: False},
 }
+_SHORT = {APP_REGISTRY: "registry", TOKEN_ISSUER: "issuer"}
 _PORTS = {
     APP_REGISTRY: "registry",
     TOKEN_ISSUER: "issuer",

@@ -12,8 +12,7 @@ from local_stack.rabbitmq_definitions import (
 )
 
 # Whose /readyz is asked, by the name under which its port is remembered.
-HEALTH_SHORT = {APP_REGISTRY: "registry", TOKEN_ISSUER: "issuer"}
-_PORTS = {
+HEALTH_PORTS = {
     APP_REGISTRY: "registry",
     TOKEN_ISSUER: "issuer",
     ENFORCEMENT_GATEWAY: "gateway_status",

@@ -6,12 +6,14 @@ tests/contract/test_documents.py fails when one of them is not what this would w
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import app_registry.http.problems
 import app_registry.settings
 import enforcement_gateway.settings
 import token_issuer.settings
 from local_stack.choices import PREFIX as CHOICES_PREFIX
 from local_stack.choices import Choices
 from tollgate.events.reference import events_page
+from tollgate.http.problems import REQUEST_PROBLEMS, ProblemType
 from tollgate.settings import settings_table
 
 DOCS = Path(__file__).parent
@@ -57,8 +59,46 @@ def settings_page() -> str:
     return "\n".join([SETTINGS_INTRODUCTION, *sections, launcher])
 
 
+PROBLEMS_INTRODUCTION = """\
+# Problems
+
+Every refusal of the admin API, as `application/problem+json` (RFC 9457).
+This page is written from the code by `make docs`, and a test keeps it true.
+
+`type` is `urn:tollgate:problem:` and the name of a section below; it stays the same for
+ever, while titles and details may be reworded.
+`detail` says what is wrong with this request, `request_id` is what the operator finds
+in the log.
+A refused command has changed nothing.
+The router's own refusals (404 for a path that does not exist, 405 for a method that it
+does not know) have the type `about:blank`.
+"""
+
+
+def problems_page() -> str:
+    """The text of docs/problems.md."""
+    sections = {
+        "Of the request": REQUEST_PROBLEMS,
+        "Of the app-registry": tuple(app_registry.http.problems.REFUSALS.values()),
+    }
+    return "\n".join(
+        [
+            PROBLEMS_INTRODUCTION,
+            *(
+                f"## {title}\n\n" + "\n".join(map(_problem_section, kinds))
+                for title, kinds in sections.items()
+            ),
+        ]
+    )
+
+
+def _problem_section(kind: ProblemType) -> str:
+    return f"### {kind.slug}\n\n{kind.status}: {kind.title}.\n{kind.advice}\n"
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "events.md": events_page,
+    "problems.md": problems_page,
     "settings.md": settings_page,
 }
 

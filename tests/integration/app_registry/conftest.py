@@ -1,14 +1,20 @@
-"""A registry's database, and what its parts need of it."""
+"""A registry's database, what its parts need of it, and the whole service."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from aiohttp import ClientSession, web
 from prometheus_client import CollectorRegistry
 
 from app_registry import bootstrap
+from app_registry.application import create_application
+from app_registry.bootstrap import OwnerRequest
 from app_registry.directory import Directory
+from app_registry.settings import Settings
+from app_registry.testing.api import Api
 from local_stack.databases import Database
 from tollgate.background import running
 from tollgate.database import Pool, open_pool
@@ -60,3 +66,77 @@ async def open_known(url: str, log: EventLog) -> AsyncIterator[Subscription[Dire
     )
     async with running(notifications.run(), known.run()):
         yield known
+
+
+def settings_for(database: Database, **changes: object) -> Settings:
+    """Of a registry whose token-issuer does not answer, unless `changes` say so."""
+    known: dict[str, object] = {
+        "database_url": Secret(database.service_url),
+        "amqp_url": Secret("amqp://127.0.0.1:1"),
+        "issuer_url": "http://127.0.0.1:1",
+        "issuer_feed_secret": Secret("a feed credential"),
+    }
+    return Settings(**known | changes)
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[str]:
+    """The URL of a registry with these settings, in this process, once it is ready."""
+    runner = web.AppRunner(create_application(settings), shutdown_timeout=1)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        async with ClientSession() as session, asyncio.timeout(20):
+            while True:
+                async with session.get(f"{url}/readyz") as response:
+                    if response.status == 200:
+                        break
+                await asyncio.sleep(0.02)
+        yield url
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def registry_url(registry_database: Database) -> AsyncIterator[str]:
+    async with serving(settings_for(registry_database)) as url:
+        yield url
+
+
+@pytest.fixture
+async def owner_token(registry_database: Database) -> str:
+    return await make_owner(registry_database)
+
+
+async def make_owner(database: Database, workspace: str = "Acme") -> str:
+    """The access token of the owner of a new workspace."""
+    request = OwnerRequest(
+        workspace=workspace,
+        name="Olga",
+        email="olga@example.com",
+        token_name="first",
+    )
+    made = await bootstrap.create_owner(
+        Secret(database.service_url), request, datetime.now(UTC)
+    )
+    return made.access_token
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[ClientSession]:
+    async with ClientSession() as session:
+        yield session
+
+
+@pytest.fixture
+def owner(session: ClientSession, registry_url: str, owner_token: str) -> Api:
+    """The API as the owner of a workspace sees it."""
+    return Api(session, registry_url, owner_token)
+
+
+@pytest.fixture
+async def stranger(registry_database: Database, owner: Api) -> Api:
+    """The API as the owner of another workspace sees it."""
+    return owner.as_(await make_owner(registry_database, "Strangers"))

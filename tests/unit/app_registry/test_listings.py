@@ -3,7 +3,7 @@
 import random
 import time
 
-from app_registry.listings import Listing, merged
+from app_registry.listings import Listing
 
 
 def listing(*places: tuple[int, str]) -> Listing:
@@ -30,12 +30,6 @@ def test_what_is_gone_is_not_on_it() -> None:
     assert made.place_of("a") is None
     assert made.place_of("b") == (9, "b")
     assert len(made) == 2
-
-
-def test_several_listings_are_read_as_one() -> None:
-    first, second = listing((1, "a"), (4, "d")), listing((2, "b"), (3, "c"))
-    assert [each for _, each in merged([first, second], 1)] == ["b", "c", "d"]
-    assert list(merged([], 0)) == []
 
 
 def test_it_is_what_a_plain_list_would_be() -> None:

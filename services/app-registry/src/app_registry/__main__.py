@@ -33,7 +33,7 @@ def serve() -> None:
     settings = settings_or_exit(Settings, PREFIX)
     logs.configure("app-registry")
     web.run_app(
-        create_application(),
+        create_application(settings),
         host=settings.host,
         port=settings.port,
         access_log=None,

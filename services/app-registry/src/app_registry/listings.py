@@ -5,9 +5,8 @@ new one goes to the end and a page is found by bisection: nothing is sorted, and
 not on the page is not looked at.
 """
 
-import heapq
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TypeAlias
 
 Place: TypeAlias = tuple[int, str]
@@ -46,8 +45,3 @@ class Listing:
         start = bisect_right(self._positions, position)
         for index in range(start, len(self._ids)):
             yield self._positions[index], self._ids[index]
-
-
-def merged(listings: Iterable[Listing], position: int) -> Iterator[Place]:
-    """What several listings hold after `position`, in one order."""
-    return heapq.merge(*(listing.after(position) for listing in listings))

@@ -24,9 +24,9 @@ class Health:
 
     def routes(self) -> list[web.RouteDef]:
         return [
-            web.get("/livez", self.livez),
-            web.get("/readyz", self.readyz),
-            web.get("/metrics", self.show_metrics),
+            web.get("/livez", self.livez, name="livez"),
+            web.get("/readyz", self.readyz, name="readyz"),
+            web.get("/metrics", self.show_metrics, name="metrics"),
         ]
 
     async def livez(self, _: web.Request) -> web.Response:

@@ -5,12 +5,12 @@ What goes wrong before a rule is asked (a body that is no JSON, say) has the typ
 """
 
 import math
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeAlias
+from collections.abc import Mapping
 
 import msgspec
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 from msgspec import UNSET, UnsetType
 
 from tollgate.errors import DomainError, Unavailable
@@ -18,9 +18,6 @@ from tollgate.http.request_ids import request_id_of
 
 PROBLEM_JSON = "application/problem+json"
 TYPES = "urn:tollgate:problem:"
-
-Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Middleware: TypeAlias = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 
 logger = structlog.get_logger(__name__)
 

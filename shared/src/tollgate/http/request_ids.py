@@ -2,10 +2,10 @@
 
 import re
 import secrets
-from collections.abc import Awaitable, Callable
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 HEADER = "X-Request-Id"
 
@@ -26,10 +26,7 @@ def request_id_of(request: web.Request) -> str:
 
 
 @web.middleware
-async def name_requests(
-    request: web.Request,
-    handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
-) -> web.StreamResponse:
+async def name_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
     """The outermost middleware: bind the id to the log and send it back."""
     request_id = request_id_of(request)
     with structlog.contextvars.bound_contextvars(request_id=request_id):

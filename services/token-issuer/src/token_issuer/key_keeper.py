@@ -101,17 +101,14 @@ class KeyKeeper:
         """End all tokens of a key, or raise `RotationRefused`."""
         await self._change(lambda keys, now: compromise(keys, kid, now, self._policy))
 
-    async def run(self, interval: timedelta, changed: asyncio.Event) -> None:
-        """Tend at once, then every `interval` and when `changed` is set."""
+    async def run(self, interval: timedelta) -> None:
+        """Tend at once and then every `interval`, until cancelled."""
         while True:
-            changed.clear()
             try:
                 await self.tend()
             except Unavailable as trouble:
                 logger.warning("cannot tend the signing keys", reason=str(trouble))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(interval.total_seconds()):
-                    await changed.wait()
+            await asyncio.sleep(interval.total_seconds())
 
     async def _announce(self, step: Announce) -> None:
         key = await asyncio.to_thread(generate_signing_key, self._alg)

@@ -51,6 +51,10 @@ class Keyring:
             raise CannotSign("the private half of the signing key is not at hand")
         return held
 
+    def can_sign(self, keys: Keys) -> bool:
+        active = active_key(keys)
+        return active is not None and active.kid in self._held
+
     async def keep(self, key: SigningKey) -> None:
         """Store the private half of a new key, before anybody hears of it."""
         await self._store.keep(key.kid, self._sealer.seal(key.kid, key.to_der()))

@@ -1,0 +1,73 @@
+"""private_key_jwt: which app asks, proved with one of its keys (RFC 7523 §2.2).
+
+The key is looked up in the projection of the registry log. An app or key that is not
+there is refused only after a look at the log as it is now: unknown is not no.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
+
+import msgspec
+
+from token_issuer.knowledge import Knowledge
+from tollgate.oauth.algorithms import Algorithm
+from tollgate.oauth.client_assertion import (
+    UnverifiedAssertion,
+    VerifiedAssertion,
+    client_authentication_failed,
+    read_assertion,
+    verify_assertion,
+)
+from tollgate.oauth.public_keys import PublicKey, parse_public_key
+from tollgate.registry.oauth_app import AppKey, OAuthApp
+
+
+class AuthenticatedClient(msgspec.Struct, frozen=True, kw_only=True):
+    """An app, the key it used, and the assertion that is still to be spent."""
+
+    app: OAuthApp
+    key: AppKey
+    assertion: VerifiedAssertion
+
+
+class ClientAuthentication:
+    def __init__(self, knowledge: Knowledge, *, issuer: str) -> None:
+        self._knowledge = knowledge
+        self._issuer = issuer
+
+    async def authenticate(
+        self, form: Mapping[str, str], arrived_at: datetime
+    ) -> AuthenticatedClient:
+        """Who sent `form`, or an `OAuthError`. Spends nothing."""
+        assertion = read_assertion(form)
+        await self._knowledge.become_fresh()
+        found = self._find(assertion)
+        if found is None:
+            await self._knowledge.refresh()
+            found = self._find(assertion)
+        if found is None:
+            raise client_authentication_failed()
+        app, key = found
+        verified = verify_assertion(
+            assertion, public_key_of(key), issuer=self._issuer, arrived_at=arrived_at
+        )
+        self._knowledge.require_fresh()
+        return AuthenticatedClient(app=app, key=key, assertion=verified)
+
+    def _find(self, assertion: UnverifiedAssertion) -> tuple[OAuthApp, AppKey] | None:
+        app = self._knowledge.registry.apps.get(assertion.client_id)
+        if app is None or not app.exists:
+            return None
+        key = app.keys.get(assertion.kid)
+        return None if key is None else (app, key)
+
+
+def public_key_of(key: AppKey) -> PublicKey:
+    """The key of the event as one that verifies."""
+    return _parsed(key.pem, key.alg)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(pem: str, alg: str) -> PublicKey:
+    return parse_public_key(pem, Algorithm(alg))

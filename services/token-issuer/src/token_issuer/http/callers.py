@@ -1,0 +1,32 @@
+"""Who sent a request, as far as addresses tell."""
+
+import ipaddress
+
+from aiohttp import web
+
+from token_issuer.callers import Caller
+from token_issuer.http.collaborators import trusted_proxies
+from tollgate.http.addresses import client_address
+from tollgate.http.request_ids import request_id_of
+
+_HOST_BITS = 64
+
+
+def caller_of(request: web.Request) -> Caller:
+    trusted = request.app[trusted_proxies]
+    address = client_address(
+        request.remote, request.headers.getall("X-Forwarded-For", ()), trusted
+    )
+    return Caller(address=address, request_id=request_id_of(request))
+
+
+def household_of(address: str) -> str:
+    """Whom an address is counted for: one host has a whole /64 of IPv6 to itself."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if parsed.version == 4:  # noqa: PLR2004
+        return address
+    network = ipaddress.ip_network((parsed, _HOST_BITS), strict=False)
+    return str(network.network_address)

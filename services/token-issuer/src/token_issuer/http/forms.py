@@ -1,0 +1,94 @@
+"""What the three endpoints that take a form have in common.
+
+Arrival is noted first, failures are counted per address, trouble is waited out for a
+while, and whatever comes of it is counted.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from token_issuer.callers import Caller
+from token_issuer.http.callers import caller_of, household_of
+from token_issuer.http.collaborators import clock, failures, metrics, patience
+from token_issuer.http.oauth_responses import RequestTimedOut, json_response
+from tollgate.errors import Unavailable
+from tollgate.oauth.errors import OAuthError, TemporarilyUnavailable, TooManyRequests
+from tollgate.oauth.forms import parse_form
+
+BODY_TIMEOUT = 10.0
+"""Seconds for a body to arrive."""
+
+
+class FormRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """`arrived_at` is the moment by which the times of an assertion are judged, however
+    long the answer takes; `authorization` holds the fields of that name, all of them.
+    """
+
+    application: web.Application
+    form: Mapping[str, str]
+    caller: Caller
+    arrived_at: datetime
+    authorization: tuple[str, ...]
+
+
+FormHandler: TypeAlias = Callable[[FormRequest], Awaitable[Any]]
+"""Answers with a Struct, or raises."""
+
+
+def form_endpoint(name: str, handler: FormHandler) -> Handler:
+    """`handler` behind the limits; `name` is for the metrics."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        outcomes = request.app[metrics].requests
+        try:
+            response = json_response(await _answer(request, handler))
+        except OAuthError as error:
+            outcomes.labels(name, error.error).inc()
+            raise
+        except Unavailable:
+            outcomes.labels(name, TemporarilyUnavailable.error).inc()
+            raise
+        outcomes.labels(name, "ok").inc()
+        return response
+
+    return answer
+
+
+async def _answer(request: web.Request, handler: FormHandler) -> Any:  # noqa: ANN401 - a Struct
+    arrived_at = request.app[clock].now()
+    caller = caller_of(request)
+    limit, household = request.app[failures], household_of(caller.address)
+    wait = limit.wait_for(household)
+    if wait is not None:
+        raise TooManyRequests("too many failures from this address", retry_after=wait)
+    try:
+        form = parse_form(await _body_of(request), request.headers.get("Content-Type"))
+        async with request.app[patience].hold():
+            return await handler(
+                FormRequest(
+                    application=request.app,
+                    form=form,
+                    caller=caller,
+                    arrived_at=arrived_at,
+                    authorization=tuple(request.headers.getall("Authorization", ())),
+                )
+            )
+    except TemporarilyUnavailable:
+        raise
+    except OAuthError:
+        limit.count(household)
+        raise
+
+
+async def _body_of(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            return await request.read()
+    except TimeoutError:
+        raise RequestTimedOut("the request did not arrive in time") from None

@@ -1,0 +1,70 @@
+"""The issuance log: every token minted, and every assertion used up.
+
+An assertion is spent in the same append as the event of its token, so that it works
+once across all replicas, and is not lost when no token comes of it.
+"""
+
+from datetime import timedelta
+
+from token_issuer.access_tokens import MintedToken
+from token_issuer.callers import Caller
+from token_issuer.client_authentication import AuthenticatedClient
+from tollgate.errors import Unavailable
+from tollgate.eventlog import (
+    AlreadySpent,
+    AppendGroup,
+    AppendOutcomeUnknown,
+    EventLog,
+    LogUnavailable,
+    Spend,
+)
+from tollgate.oauth.errors import InvalidClient
+
+REMEMBERED = timedelta(hours=2)
+"""How much longer than it is good a spent assertion is remembered, at least: a replica
+whose clock is that wrong still finds it."""
+
+
+class Issuance:
+    """Raises `InvalidClient` for an assertion used before, else `Unavailable`."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+
+    async def record(
+        self, client: AuthenticatedClient, token: MintedToken, caller: Caller
+    ) -> None:
+        """Record the token and spend the assertion, or raise and do neither.
+
+        The token's own name is the command id: if the log's answer is lost, the log
+        itself tells on the retry whether it was recorded.
+        """
+        stream = f"oauth_app-{client.app.id}"
+        await self._append(
+            AppendGroup(
+                events=[(stream, token.issued)],
+                metadata=caller.metadata(stream, command_id=token.issued.jti),
+                command_id=token.issued.jti,
+                spend=_spend(client),
+            )
+        )
+
+    async def spend(self, client: AuthenticatedClient) -> None:
+        """Use up the assertion for what is not a token, or raise."""
+        await self._append(AppendGroup(spend=_spend(client)))
+
+    async def _append(self, group: AppendGroup) -> None:
+        try:
+            await self._log.append(group)
+        except AlreadySpent:
+            raise InvalidClient("the client_assertion was used before") from None
+        except (LogUnavailable, AppendOutcomeUnknown):
+            raise Unavailable("nothing can be recorded at the moment") from None
+
+
+def _spend(client: AuthenticatedClient) -> Spend:
+    return Spend(
+        client_id=client.app.id,
+        jti=client.assertion.jti,
+        expires_at=client.assertion.expires_at + REMEMBERED,
+    )

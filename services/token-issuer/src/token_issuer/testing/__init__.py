@@ -1,0 +1,1 @@
+"""An issuer in the test's own process, between stand-ins for its neighbours."""

@@ -1,0 +1,165 @@
+"""A stand-in for the app-registry: its log and its feed, without its rules."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import msgspec
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from tollgate.background import running
+from tollgate.database import connect, open_pool
+from tollgate.eventlog import AppendGroup, EventLog, open_event_log
+from tollgate.events import Event
+from tollgate.events.registry import (
+    AccessTokenIssued,
+    Grant,
+    KeyAdded,
+    MemberAdded,
+    OAuthAppCreated,
+)
+from tollgate.ids import new_id
+from tollgate.messaging.feed import Feed, FeedReader
+from tollgate.messaging.metrics import FeedMetrics
+from tollgate.messaging.notifications import Notifications
+from tollgate.messaging.source import LocalSource
+from tollgate.migrations import event_log_migrations, migrate
+from tollgate.oauth.algorithms import Algorithm
+from tollgate.oauth.scopes import Scope
+from tollgate.oauth.signing_keys import SigningKey
+from tollgate.registry.administrators import new_access_token
+from tollgate.settings import Secret
+from tollgate.testing.keys import signing_key
+
+WORKSPACE = "ws_1"
+DAY = 86_400
+
+
+class RegisteredApp(msgspec.Struct, frozen=True, kw_only=True):
+    """An app, and the private key that its owner keeps."""
+
+    id: str
+    key: SigningKey
+
+
+class RegistryStandIn:
+    """Its feed can be stopped and started again, as if the service were."""
+
+    secret = Secret("the-issuers-own-credential")
+
+    def __init__(self, log: EventLog, feed: Feed) -> None:
+        self.log = log
+        self._feed = feed
+        self._runner: web.AppRunner | None = None
+        self._port = 0
+        self.reads = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    async def start(self) -> None:
+        application = web.Application()
+        application.add_routes([web.get("/v1/events", self._read)])
+        self._runner = web.AppRunner(application, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def append(self, stream: str, *events: Event) -> int:
+        """Record facts on one stream; the position of the last."""
+        appended = await self.log.append(
+            AppendGroup(events=[(stream, event) for event in events])
+        )
+        return appended.last or 0
+
+    async def add_app(
+        self,
+        *,
+        key: SigningKey | None = None,
+        scopes: tuple[Scope, ...] = (Scope.TRACKING_API_WRITE,),
+        token_lifetime: int = DAY,
+    ) -> RegisteredApp:
+        """An app as an owner would have created it."""
+        app_id = new_id("app")
+        key = key or signing_key(Algorithm.RS256)
+        await self.append(
+            f"oauth_app-{app_id}",
+            OAuthAppCreated(
+                workspace_id=WORKSPACE,
+                name=app_id,
+                token_lifetime=token_lifetime,
+                scopes=scopes,
+            ),
+            key_added(key),
+        )
+        return RegisteredApp(id=app_id, key=key)
+
+    async def add_member(self, *grants: Grant, workspace: str = WORKSPACE) -> str:
+        """A member with these roles; the access token that they show."""
+        member_id, token = new_id("mem"), new_access_token()
+        added = MemberAdded(
+            workspace_id=workspace, name="Ann", email="ann@example.org", grants=grants
+        )
+        issued = AccessTokenIssued(
+            workspace_id=workspace,
+            member_id=member_id,
+            name="first",
+            secret_hash=token.secret_hash,
+        )
+        await self.append(f"member-{member_id}", added)
+        await self.append(f"access_token-{token.id}", issued)
+        return token.text
+
+    async def _read(self, request: web.Request) -> web.Response:
+        self.reads += 1
+        return await self._feed.read(request)
+
+
+def key_added(key: SigningKey) -> KeyAdded:
+    return KeyAdded(
+        kid=key.kid, name="a key", alg=key.public.alg.value, pem=key.public.pem
+    )
+
+
+@asynccontextmanager
+async def registry_stand_in(
+    database_url: str, *, max_age: timedelta = timedelta(minutes=5)
+) -> AsyncIterator[RegistryStandIn]:
+    """A registry with an empty log in that database, whose owner is named; serving."""
+    connection = await connect(database_url, application_name="registry stand-in")
+    try:
+        await migrate(connection, "registry", event_log_migrations())
+    finally:
+        await connection.close()
+    notifications = Notifications(database_url, ["registry"])
+    async with (
+        open_pool(database_url, application_name="registry stand-in") as pool,
+        open_event_log("registry", pool, database_url) as log,
+        running(notifications.run()),
+    ):
+        reader = FeedReader(
+            name="token-issuer",
+            secrets=(RegistryStandIn.secret,),
+            logs=frozenset({"registry"}),
+            whole=True,
+        )
+        feed = Feed(
+            [LocalSource(log, notifications, max_age=max_age)],
+            [reader],
+            metrics=FeedMetrics(CollectorRegistry()),
+        )
+        registry = RegistryStandIn(log, feed)
+        await registry.start()
+        try:
+            yield registry
+        finally:
+            notifications.close()
+            await registry.stop()

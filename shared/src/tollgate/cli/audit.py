@@ -218,7 +218,7 @@ async def _audit_events(
                         f"the registry answered {answer.status}:"
                         f" {body.get('detail') or body.get('title')}"
                     )
-            for event in body["events"]:
+            for event in body["data"]:
                 yield event
             cursor = body.get("next_cursor")
             if cursor is None:

@@ -1,5 +1,7 @@
 """The environment of each service: what the launcher tells it, in its own words."""
 
+from base64 import b64encode, urlsafe_b64decode
+
 import msgspec
 
 from local_stack.databases import Database
@@ -56,6 +58,18 @@ def environment_of(
             settings["ISSUER_URL"] = addresses(memory).issuer
             settings["ISSUER_FEED_SECRET"] = feed_secret(memory, service, TOKEN_ISSUER)
             settings["FEED_READERS"] = _readers_of(memory, service, "registry")
+        case "token-issuer":
+            where = addresses(memory)
+            key = urlsafe_b64decode(memory.secret(_KEY_ENCRYPTION_KEY) + "=")
+            settings["ISSUER"] = where.issuer
+            settings["REGISTRY_URL"] = where.registry
+            settings["REGISTRY_FEED_SECRET"] = feed_secret(
+                memory, service, APP_REGISTRY
+            )
+            settings["FEED_READERS"] = _readers_of(
+                memory, service, "tokens", "issuance"
+            )
+            settings["KEY_ENCRYPTION_KEYS"] = b64encode(key).decode()
         case "enforcement-gateway":
             where = addresses(memory)
             settings["STATUS_PORT"] = str(memory.ports["gateway_status"])
@@ -73,6 +87,7 @@ def environment_of(
 
 def settle_secrets(memory: Memory) -> None:
     """Make every secret that services share, so that each is told the same."""
+    memory.secret(_KEY_ENCRYPTION_KEY)
     for owner, readers in _READERS.items():
         for reader in readers:
             feed_secret(memory, reader, owner)
@@ -102,6 +117,7 @@ _READERS = {
     APP_REGISTRY: {TOKEN_ISSUER: True, ENFORCEMENT_GATEWAY: False},
     TOKEN_ISSUER: {APP_REGISTRY: True, ENFORCEMENT_GATEWAY: False},
 }
+_KEY_ENCRYPTION_KEY = "key encryption key"
 _SHORT = {APP_REGISTRY: "registry", TOKEN_ISSUER: "issuer"}
 _PORTS = {
     APP_REGISTRY: "registry",

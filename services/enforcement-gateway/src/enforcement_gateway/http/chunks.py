@@ -60,9 +60,10 @@ class ChunkedBody:
                     raise Refused(Reason.CHUNK_MALFORMED)
                 at += len(_CRLF)
                 self._state = _SIZE
-            end = data.find(_CRLF, at, at + MAX_CHUNK_LINE + len(_CRLF))
+            longest = MAX_TRAILERS if self._state is _TRAILERS else MAX_CHUNK_LINE
+            end = data.find(_CRLF, at, at + longest + len(_CRLF))
             if end < 0:
-                if len(data) - at > MAX_CHUNK_LINE:
+                if len(data) - at > longest:
                     raise Refused(Reason.CHUNK_MALFORMED)
                 self._pending = data[at:]
                 return None

@@ -78,7 +78,7 @@ def route_of(
     if (
         admin_prefix is not None
         and path.startswith(admin_prefix + b"/")
-        and _PLAIN_PATH(path)
+        and _PLAIN_PATH(path[len(admin_prefix) :])
     ):
         return _ADMIN
     raise Refused(Reason.NOT_FOUND)

@@ -1,0 +1,312 @@
+"""A gateway on a real socket, in front of an upstream that is scripted to the byte."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import uvloop
+from msgspec.structs import replace
+
+from enforcement_gateway.counters import Counters
+from enforcement_gateway.gate import Gate
+from enforcement_gateway.http.protocol import ServerConnection
+from enforcement_gateway.http.routes import Door
+from enforcement_gateway.http.server import Behind, Limits, Server
+from enforcement_gateway.upstream.forwarding import UpstreamAuthorization
+from enforcement_gateway.upstream.pool import Origin, Pool
+from enforcement_gateway.verification import Verifier
+from tollgate.events.registry import Enforcement
+from tollgate.messaging.subscription import NotLevel
+from tollgate.oauth.access_tokens import access_token_claims, mint_access_token
+from tollgate.oauth.scopes import DEFAULT_AUDIENCES, Scope, audiences_of
+from tollgate.projections.moments import Moment
+from tollgate.registry.oauth_app import AppKey, OAuthApp
+from tollgate.registry.source import Source
+from tollgate.registry.state import RegistryState, WriteKey
+from tollgate.testing.keys import signing_key
+from tollgate.testing.raw_http import Message, RawClient, ScriptedUpstream
+from tollgate.tokens.state import SigningKey, SigningKeyStatus, TokensState
+
+ISSUER = "https://issuer.test"
+APP = "app_one"
+KID = "client-key"
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], Any]]:
+    """The loop that the gateway runs on."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
+class StaticView:
+    """A view that is as fresh as a test says."""
+
+    def __init__(self) -> None:
+        self.registry = RegistryState()
+        self.tokens = TokensState()
+        self.is_fresh = True
+        self.refreshes = 0
+        self.on_refresh: Callable[[], None] | None = None
+
+    def fresh(self, now: Moment) -> bool:
+        del now
+        return self.is_fresh
+
+    async def refresh(self) -> None:
+        """`on_refresh` is what the logs turn out to hold; without it, they are down."""
+        self.refreshes += 1
+        await asyncio.sleep(0)
+        if self.on_refresh is None:
+            raise NotLevel("down")
+        self.on_refresh()
+
+
+class World:
+    """What the logs say: an app, a signing key, and sources as they are needed."""
+
+    def __init__(self) -> None:
+        self.view = StaticView()
+        self.add_signing_key()
+        self.app = self.add_app(APP)
+        self.add_source("src_enforced", "enforced-key", Enforcement.ENFORCE, APP)
+        self.add_source("src_reporting", "reporting-key", Enforcement.REPORT, APP)
+        self.add_source("src_open", "open-key", Enforcement.OFF, None)
+
+    def add_signing_key(self, nth: int = 0) -> None:
+        key = signing_key(nth=nth)
+        self.view.tokens.signing_keys[key.kid] = SigningKey(
+            kid=key.kid,
+            alg=key.public.alg.value,
+            pem=key.public.pem,
+            version=2,
+            announced_at=datetime(2026, 1, 1, tzinfo=UTC),
+            status=SigningKeyStatus.ACTIVE,
+        )
+
+    def compromise_signing_key(self) -> None:
+        kid = signing_key(nth=0).kid
+        self.view.tokens.signing_keys[kid] = replace(
+            self.view.tokens.signing_keys[kid], status=SigningKeyStatus.COMPROMISED
+        )
+
+    def add_app(self, client_id: str) -> OAuthApp:
+        app = OAuthApp(
+            id=client_id,
+            version=2,
+            workspace_id="ws_one",
+            name="one",
+            token_lifetime=86400,
+            scopes=frozenset(Scope),
+            keys={
+                KID: AppKey(kid=KID, name="first", alg="RS256", pem="PEM", version=2)
+            },
+        )
+        self.view.registry.apps[client_id] = app
+        return app
+
+    def change_app(self, **changes: Any) -> None:
+        self.view.registry.apps[APP] = replace(self.view.registry.apps[APP], **changes)
+
+    def add_source(
+        self,
+        source_id: str,
+        write_key: str,
+        enforcement: Enforcement,
+        app_id: str | None,
+    ) -> None:
+        self.view.registry.sources[source_id] = Source(
+            id=source_id,
+            version=3,
+            workspace_id="ws_one",
+            name=source_id,
+            source_type="http-api",
+            write_keys=(write_key,),
+            app_id=app_id,
+            enforcement=enforcement,
+        )
+        self.view.registry.write_keys[write_key] = WriteKey(
+            source_id=source_id, live=True
+        )
+
+    def revoke(self, jti: str) -> None:
+        expiry = datetime(2100, 1, 1, tzinfo=UTC)
+        self.view.tokens.revoked_jtis[jti] = (APP, expiry)
+
+    def delete_key(self, write_key: str) -> None:
+        known = self.view.registry.write_keys[write_key]
+        self.view.registry.write_keys[write_key] = replace(known, live=False)
+
+    def token(
+        self,
+        *,
+        client_id: str = APP,
+        scopes: tuple[str, ...] = (Scope.TRACKING_API_WRITE,),
+        age: int = 0,
+        lifetime: int = 86400,
+        key: str = f"{KID}/2",
+        jti: str = "jti-1",
+        rev: int = 0,
+        issuer: str = ISSUER,
+        audiences: tuple[str, ...] | None = None,
+        signed_with: int = 0,
+    ) -> str:
+        claims = access_token_claims(
+            issuer=issuer,
+            client_id=client_id,
+            audiences=audiences_of(scopes) if audiences is None else audiences,
+            scopes=scopes,
+            jti=jti,
+            key=key,
+            rev=rev,
+            issued_at=int(time.time()) - age,
+            lifetime=lifetime,
+        )
+        return mint_access_token(claims, signing_key(nth=signed_with))
+
+
+@dataclass
+class Gateway:
+    """A data port, and how to send it things."""
+
+    server: Server
+    listener: asyncio.Server
+    upstream: ScriptedUpstream
+    world: World
+    clients: list[RawClient] = field(default_factory=list)
+
+    @property
+    def port(self) -> int:
+        port: int = self.listener.sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def counters(self) -> Counters:
+        return self.server.counters
+
+    async def client(self, **options: object) -> RawClient:
+        client = await RawClient.connect(self.port, **options)
+        self.clients.append(client)
+        return client
+
+    @staticmethod
+    def batch(write_key: str | None = "enforced-key", *events: Any) -> dict[str, Any]:
+        """A body as SDKs write it, with one event if none is given."""
+        body: dict[str, Any] = {"batch": list(events) or [{"type": "track"}]}
+        return body if write_key is None else body | {"writeKey": write_key}
+
+    async def ask(self, *args: Any, **kwargs: Any) -> Message:
+        """Send one `request` on a connection of its own."""
+        client = await self.client()
+        return await client.ask(self.request(*args, **kwargs))
+
+    def request(
+        self,
+        body: Any = None,
+        *,
+        path: str = "/v1/batch",
+        method: str = "POST",
+        token: str | None = None,
+        **fields: str,
+    ) -> bytes:
+        """A request as an SDK would write it. `_` in a field's name becomes `-`."""
+        lines = [f"{method} {path} HTTP/1.1", "Host: gateway.test"]
+        payload = b""
+        if body is not None:
+            payload = body if isinstance(body, bytes) else json.dumps(body).encode()
+            lines.append(f"Content-Length: {len(payload)}")
+            if "Content_Type" not in fields:
+                lines.append("Content-Type: application/json")
+        if token is not None:
+            lines.append(f"Authorization: Bearer {token}")
+        lines += [f"{name.replace('_', '-')}: {text}" for name, text in fields.items()]
+        return "\r\n".join((*lines, "", "")).encode() + payload
+
+
+MakeGateway = Callable[..., Awaitable[Gateway]]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[ScriptedUpstream]:
+    upstream = ScriptedUpstream()
+    await upstream.start()
+    yield upstream
+    await upstream.stop()
+
+
+@pytest.fixture
+async def make_gateway(
+    world: World, upstream: ScriptedUpstream
+) -> AsyncIterator[MakeGateway]:
+    """`await make_gateway(...)` with the limits and upstream settings of a test."""
+    started: list[Gateway] = []
+
+    async def make(
+        *,
+        limits: Limits | None = None,
+        authorization: UpstreamAuthorization = UpstreamAuthorization.NONE,
+        upstream_url: str | None = None,
+        max_connections: int = 64,
+        answer_timeout: float = 10.0,
+        connect_timeout: float = 2.0,
+        admit_unknown: bool = False,
+        trusted_proxies: tuple[Any, ...] = (),
+        tls: Any = None,
+        listener_tls: Any = None,
+    ) -> Gateway:
+        counters = Counters()
+        pool = Pool(
+            Origin.of(upstream_url or f"http://127.0.0.1:{upstream.port}"),
+            counters,
+            max_connections=max_connections,
+            connect_timeout=connect_timeout,
+            answer_timeout=answer_timeout,
+            tls=tls,
+        )
+        behind = Behind(pool, authorization)
+        server = Server(
+            Gate(
+                world.view,
+                Verifier(ISSUER),
+                counters,
+                audiences=DEFAULT_AUDIENCES,
+                admit_unknown=admit_unknown,
+            ),
+            counters,
+            {
+                Door.TRACKING: behind,
+                Door.PIXEL: behind,
+                Door.FUNCTION: behind,
+                Door.ADMIN: Behind(pool, UpstreamAuthorization.BEARER, b"/admin"),
+            },
+            limits=limits or Limits(sweep_seconds=0.05),
+            admin_prefix=b"/admin",
+            trusted_proxies=trusted_proxies,
+        )
+        listener = await asyncio.get_running_loop().create_server(
+            lambda: ServerConnection(server), "127.0.0.1", 0, ssl=listener_tls
+        )
+        server.start()
+        gateway = Gateway(server, listener, upstream, world)
+        started.append(gateway)
+        return gateway
+
+    yield make
+    for gateway in started:
+        gateway.listener.close()
+        for client in gateway.clients:
+            await client.close()
+        await gateway.server.drain(timedelta(seconds=1))
+
+
+@pytest.fixture
+async def gateway(make_gateway: MakeGateway) -> Gateway:
+    return await make_gateway()

@@ -1,5 +1,6 @@
 """`make run`: one command brings everything up, and leaves nothing behind."""
 
+import json
 import os
 import re
 import signal
@@ -21,10 +22,11 @@ from local_stack.ledger import (
 from local_stack.memory import Memory, recall
 from local_stack.postgres import Postgres
 from local_stack.rabbitmq_installation import ensure_installation
+from local_stack.stack_file import read_stack_file
 from local_stack.testing import VirtualHost
 
 LOCAL = Path(__file__).parents[2] / ".local"
-READY = "everything runs"
+READY = "Ctrl-C stops it"
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 40.0
 
@@ -115,6 +117,57 @@ def copy(make_copy: Callable[[], Path]) -> Path:
 def launcher(copy: Path) -> Iterator[Launcher]:
     with running(copy) as launcher:
         yield launcher
+
+
+def test_scripts_find_everything_in_one_private_file(
+    copy: Path, launcher: Launcher
+) -> None:
+    path = copy / ".local/stack.json"
+    stack = json.loads(path.read_text())
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert set(stack) == {
+        "registry_url",
+        "issuer_url",
+        "gateway_url",
+        "gateway_status_url",
+        "upstream_url",
+        "upstream_log",
+        "database_urls",
+        "amqp_url",
+        "owner_token",
+        "workspace_id",
+        "demo",
+    }
+    assert set(stack["database_urls"]) == {"app_registry", "token_issuer"}
+    assert set(stack["demo"]) == {
+        "source_id",
+        "write_key",
+        "client_id",
+        "kid",
+        "private_key_path",
+    }
+    assert stack["owner_token"] in launcher.screen
+    key = Path(stack["demo"]["private_key_path"])
+    assert key.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_snippet_sends_an_event_when_it_is_pasted(
+    copy: Path, launcher: Launcher
+) -> None:
+    stack = read_stack_file(copy / ".local/stack.json")
+    snippet = launcher.screen[launcher.screen.index("import segment") :]
+    pasted = snippet[
+        : snippet.index("analytics.shutdown()") + len("analytics.shutdown()")
+    ]
+
+    subprocess.run([sys.executable, "-c", pasted], check=True, timeout=60)
+
+    taken = Path(stack.upstream_log).read_bytes().splitlines()
+    (event,) = json.loads(taken[-1])["body"]["batch"]
+    assert event["event"] == "Order Completed"
+    assert json.loads(taken[-1])["headers"]["tollgate-client-id"] == (
+        stack.demo.client_id
+    )
 
 
 def test_a_second_run_in_the_same_copy_names_the_first(

@@ -9,10 +9,15 @@ from pathlib import Path
 import click
 
 from local_stack import tracking_api
+from local_stack.admin_api import ApiRefused
 from local_stack.choices import read_choices
-from local_stack.claim import claim
+from local_stack.claim import claim, is_claimed
+from local_stack.demo import StoryBroken, tell_story
 from local_stack.failures import CannotStart
 from local_stack.progress import Progress
+from local_stack.screen import screen
+from local_stack.seed import seed
+from local_stack.stack_file import describe, read_stack_file
 from local_stack.supervisor import Stack, supervise
 
 LOCAL = Path(".local")
@@ -36,6 +41,18 @@ def run() -> None:
 
 
 @main.command()
+def demo() -> None:
+    """Tell the story with the official SDK, against the stack that runs here."""
+    local = LOCAL.resolve()
+    if not (is_claimed(local / "run.lock") and (local / "stack.json").exists()):
+        raise CannotStart("nothing runs in this copy: `make run` first, elsewhere")
+    try:
+        asyncio.run(tell_story(read_stack_file(local / "stack.json")))
+    except (StoryBroken, ApiRefused) as failure:
+        sys.exit(f"\nthe story ends here: {failure}")
+
+
+@main.command()
 def forget() -> None:
     """Remove logs, keys and settings of earlier runs."""
     local = LOCAL.resolve()
@@ -53,7 +70,12 @@ def serve_tracking_api(port: int, log: Path) -> None:
 
 
 async def _introduce(stack: Stack) -> None:
-    stack.progress.print("tollgate: everything runs, Ctrl-C stops it")
+    """Make the demo workspace if there is none, and tell where everything is."""
+    await seed(stack)
+    path = stack.local / "stack.json"
+    described = describe(stack)
+    described.write(path)
+    stack.progress.print(screen(described, path, stack.logs))
 
 
 if __name__ == "__main__":

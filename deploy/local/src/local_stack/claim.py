@@ -9,6 +9,15 @@ from pathlib import Path
 from local_stack.failures import CannotStart
 
 
+def is_claimed(path: Path) -> bool:
+    """Whether some process holds the lock file at `path` now."""
+    try:
+        with claim(path):
+            return False
+    except CannotStart:
+        return True
+
+
 @contextmanager
 def claim(path: Path) -> Iterator[None]:
     """Hold the lock file at `path`, or raise `CannotStart` naming who holds it.

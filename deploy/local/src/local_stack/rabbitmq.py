@@ -69,6 +69,7 @@ class RabbitMQ(Server):
         self._installation = installation
         self._ledger = ledger
         self._virtual_hosts = virtual_hosts
+        self._passwords = _passwords_in(directory)
         self._epmd: Child | None = None
 
     @property
@@ -78,7 +79,7 @@ class RabbitMQ(Server):
 
     def url_of(self, user: str, virtual_host: str = "/") -> str:
         """`user` is the operator or a service: app-registry, token-issuer, …"""
-        password = self._passwords()[user]
+        password = self._passwords[user]
         where = quote(virtual_host, safe="")
         return f"amqp://{user}:{password}@{LOOPBACK}:{self.ports.amqp}/{where}"
 
@@ -95,7 +96,7 @@ class RabbitMQ(Server):
     def add_virtual_hosts(self, names: Sequence[str]) -> None:
         """Make virtual hosts with the exchanges and everyone's permissions."""
         path = self.directory / "added.json"
-        path.write_bytes(definitions(names, self._passwords()).encode())
+        path.write_bytes(definitions(names, self._passwords).encode())
         self.ctl("import_definitions", str(path))
 
     def ctl(self, *arguments: str) -> str:
@@ -173,18 +174,11 @@ class RabbitMQ(Server):
 
     def _prepare(self) -> None:
         """Write everything the node reads at boot."""
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         for folder in ("home", "data", "log", "bin"):
             (self.directory / folder).mkdir(exist_ok=True)
         _keep_secret(self.directory / "home" / ".erlang.cookie", secrets.token_hex(20))
-        _keep_secret(
-            self.directory / "passwords.json",
-            msgspec.json.encode(
-                {name: secrets.token_urlsafe(24) for name in (OPERATOR, *SERVICES)}
-            ).decode(),
-        )
         (self.directory / "definitions.json").write_bytes(
-            definitions(self._virtual_hosts, self._passwords()).encode()
+            definitions(self._virtual_hosts, self._passwords).encode()
         )
         (self.directory / "enabled_plugins").write_text("[].\n")
         (self.directory / "rabbitmq.conf").write_text(self._configuration())
@@ -244,15 +238,22 @@ exec "$BINDIR/erlexec" "$@"
             "ERL_MAX_PORTS": "16384",
         }
 
-    def _passwords(self) -> dict[str, str]:
-        return msgspec.json.decode(
-            (self.directory / "passwords.json").read_bytes(), type=dict[str, str]
-        )
+
+def _passwords_in(directory: Path) -> dict[str, str]:
+    """Of each user; made before the node is, so that its URLs are known at once."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = directory / "passwords.json"
+    fresh = {name: secrets.token_urlsafe(24) for name in (OPERATOR, *SERVICES)}
+    _keep_secret(path, msgspec.json.encode(fresh).decode())
+    return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
 
 
 def _keep_secret(path: Path, fresh: str) -> None:
-    """Write a new secret, unless there is one from an earlier run."""
+    """Write a new secret, whole or not at all, unless an earlier run left one."""
     if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(fresh)
-        path.chmod(0o400)
+        unfinished = path.with_name(path.name + ".new")
+        unfinished.unlink(missing_ok=True)
+        unfinished.touch(mode=0o600)
+        unfinished.write_text(fresh)
+        unfinished.chmod(0o400)
+        unfinished.rename(path)

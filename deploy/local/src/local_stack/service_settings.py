@@ -1,6 +1,7 @@
 """The environment of each service: what the launcher tells it, in its own words."""
 
 from base64 import b64encode, urlsafe_b64decode
+from pathlib import Path
 
 import msgspec
 
@@ -46,41 +47,25 @@ def module_of(service: str) -> str:
 
 
 def environment_of(
-    service: str, memory: Memory, database: Database | None, amqp_url: str
+    service: str, memory: Memory, database: Database | None, amqp_url: str, state: Path
 ) -> dict[str, str]:
-    """All that a service cannot guess; the rest stays at its defaults."""
-    settings = {"AMQP_URL": amqp_url, "PORT": str(memory.ports[_PORTS[service]])}
+    """All that a service cannot guess; the rest stays at its defaults.
+
+    `state` is the folder where whatever outlives a run is kept.
+    """
+    settings = {"AMQP_URL": amqp_url}
     if database is not None:
         settings["DATABASE_URL"] = database.service_url
         settings["OWNER_DATABASE_URL"] = database.owner_url
     match service:
         case "app-registry":
-            settings["ISSUER_URL"] = addresses(memory).issuer
-            settings["ISSUER_FEED_SECRET"] = feed_secret(memory, service, TOKEN_ISSUER)
-            settings["FEED_READERS"] = _readers_of(memory, service, "registry")
+            settings |= _app_registry(memory)
         case "token-issuer":
-            where = addresses(memory)
-            key = urlsafe_b64decode(memory.secret(_KEY_ENCRYPTION_KEY) + "=")
-            settings["ISSUER"] = where.issuer
-            settings["REGISTRY_URL"] = where.registry
-            settings["REGISTRY_FEED_SECRET"] = feed_secret(
-                memory, service, APP_REGISTRY
-            )
-            settings["FEED_READERS"] = _readers_of(
-                memory, service, "tokens", "issuance"
-            )
-            settings["KEY_ENCRYPTION_KEYS"] = b64encode(key).decode()
+            settings |= _token_issuer(memory, state)
         case "enforcement-gateway":
-            where = addresses(memory)
-            settings["STATUS_PORT"] = str(memory.ports["gateway_status"])
-            settings["ISSUER"] = settings["ISSUER_URL"] = where.issuer
-            settings["REGISTRY_URL"] = where.registry
-            settings["UPSTREAM_URL"] = where.upstream
-            for owner in (APP_REGISTRY, TOKEN_ISSUER):
-                name = f"{_SHORT[owner].upper()}_FEED_SECRET"
-                settings[name] = feed_secret(memory, service, owner)
+            settings |= _enforcement_gateway(memory, state)
         case _:
-            pass
+            raise ValueError(service)
     prefix = module_of(service).upper()
     return {f"{prefix}_{name}": value for name, value in settings.items()}
 
@@ -90,37 +75,82 @@ def settle_secrets(memory: Memory) -> None:
     memory.secret(_KEY_ENCRYPTION_KEY)
     for owner, readers in _READERS.items():
         for reader in readers:
-            feed_secret(memory, reader, owner)
+            _feed_secret(memory, reader, owner)
 
 
-def feed_secret(memory: Memory, reader: str, owner: str) -> str:
-    """The credential with which `reader` reads the logs of `owner`."""
-    return memory.secret(f"feed of {owner} for {reader}")
+def _app_registry(memory: Memory) -> dict[str, str]:
+    return {
+        "PORT": str(memory.ports["registry"]),
+        "ISSUER_URL": addresses(memory).issuer,
+        "ISSUER_FEED_SECRET": _feed_secret(memory, APP_REGISTRY, TOKEN_ISSUER),
+        "FEED_READERS": _feed_readers(memory, APP_REGISTRY),
+    }
 
 
-def _readers_of(memory: Memory, owner: str, *logs: str) -> str:
+def _token_issuer(memory: Memory, state: Path) -> dict[str, str]:
+    where = addresses(memory)
+    key = urlsafe_b64decode(memory.secret(_KEY_ENCRYPTION_KEY) + "=")
+    return {
+        "PORT": str(memory.ports["issuer"]),
+        "ISSUER": where.issuer,
+        "REGISTRY_URL": where.registry,
+        "REGISTRY_FEED_SECRET": _feed_secret(memory, TOKEN_ISSUER, APP_REGISTRY),
+        "FEED_READERS": _feed_readers(memory, TOKEN_ISSUER),
+        "KEY_ENCRYPTION_KEYS": b64encode(key).decode(),
+        "SNAPSHOT_PATH": str(state / "token-issuer.snapshot"),
+    }
+
+
+def _enforcement_gateway(memory: Memory, state: Path) -> dict[str, str]:
+    where = addresses(memory)
+    return {
+        "PORT": str(memory.ports["gateway"]),
+        "STATUS_PORT": str(memory.ports["gateway_status"]),
+        "UPSTREAM_URL": where.upstream,
+        "ISSUER": where.issuer,
+        "ISSUER_URL": where.issuer,
+        "ISSUER_FEED_SECRET": _feed_secret(memory, ENFORCEMENT_GATEWAY, TOKEN_ISSUER),
+        "REGISTRY_URL": where.registry,
+        "REGISTRY_FEED_SECRET": _feed_secret(memory, ENFORCEMENT_GATEWAY, APP_REGISTRY),
+        "SNAPSHOT_PATH": str(state / "enforcement-gateway.snapshot"),
+    }
+
+
+class _Reading(msgspec.Struct, frozen=True):
+    """What a reader of a feed may see of it."""
+
+    logs: tuple[str, ...]
+    whole: bool
+
+
+# Who reads the logs of whom.
+_READERS = {
+    APP_REGISTRY: {
+        TOKEN_ISSUER: _Reading(("registry",), whole=True),
+        ENFORCEMENT_GATEWAY: _Reading(("registry",), whole=False),
+    },
+    TOKEN_ISSUER: {
+        APP_REGISTRY: _Reading(("tokens", "issuance"), whole=True),
+        ENFORCEMENT_GATEWAY: _Reading(("tokens",), whole=False),
+    },
+}
+_KEY_ENCRYPTION_KEY = "key encryption key"
+
+
+def _feed_readers(memory: Memory, owner: str) -> str:
     """Who may read the logs of `owner`, as its setting `feed_readers` has it."""
     readers = [
         {
-            "name": reader,
-            "secrets": [feed_secret(memory, reader, owner)],
-            "logs": logs,
-            "whole": whole,
+            "name": name,
+            "secrets": [_feed_secret(memory, name, owner)],
+            "logs": reading.logs,
+            "whole": reading.whole,
         }
-        for reader, whole in _READERS[owner].items()
+        for name, reading in _READERS[owner].items()
     ]
     return msgspec.json.encode(readers).decode()
 
 
-# Who reads the logs of whom, and whether it sees whole rows.
-_READERS = {
-    APP_REGISTRY: {TOKEN_ISSUER: True, ENFORCEMENT_GATEWAY: False},
-    TOKEN_ISSUER: {APP_REGISTRY: True, ENFORCEMENT_GATEWAY: False},
-}
-_KEY_ENCRYPTION_KEY = "key encryption key"
-_SHORT = {APP_REGISTRY: "registry", TOKEN_ISSUER: "issuer"}
-_PORTS = {
-    APP_REGISTRY: "registry",
-    TOKEN_ISSUER: "issuer",
-    ENFORCEMENT_GATEWAY: "gateway",
-}
+def _feed_secret(memory: Memory, reader: str, owner: str) -> str:
+    """The credential with which `reader` reads the logs of `owner`."""
+    return memory.secret(f"feed of {owner} for {reader}")

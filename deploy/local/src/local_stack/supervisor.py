@@ -65,11 +65,12 @@ class Stack:
         self._choices = choices
         self._state = local / "state"
         self._memory_path = self._state / "memory.json"
-        self._logs = self._state / "logs"
+        self.logs = self._state / "logs"
         self._ledger = Ledger(self._state / "processes.json")
         self._servers: list[Server] = []  # in the order in which they were made
         self._databases: dict[str, Database] = {}
         self._amqp_url_of: Callable[[str], str] = _no_broker
+        self._broker_is_known = asyncio.Event()  # known, not yet started
         self.memory = recall(self._memory_path)
 
     @property
@@ -95,9 +96,9 @@ class Stack:
 
     async def start(self) -> None:
         """Bring everything up; returns when the last service is ready."""
-        self._logs.mkdir(parents=True, exist_ok=True)
+        self.logs.mkdir(parents=True, exist_ok=True)
         self.upstream_log.parent.mkdir(exist_ok=True)
-        _shorten_logs(self._logs)
+        _shorten_logs(self.logs)
         for name in await asyncio.to_thread(self._ledger.end_leftovers):
             self.progress.tell(name, "ended: it was left by a run that was killed")
         given = self._choices.database_url
@@ -109,9 +110,6 @@ class Stack:
             group.create_task(self._start_broker())
             group.create_task(self._start_databases())
             group.create_task(self._start_tracking_api())
-        async with asyncio.TaskGroup() as group:
-            for service in (APP_REGISTRY, TOKEN_ISSUER):
-                group.create_task(self._migrate(service))
         async with asyncio.TaskGroup() as group:
             for service in SERVICES:  # each waits by itself for those it reads from
                 group.create_task(self._start_service(service))
@@ -140,6 +138,7 @@ class Stack:
             url = given.reveal()
             self.progress.tell("RabbitMQ", f"given: {_address(url)}")
             self._amqp_url_of = lambda _user: url
+            self._broker_is_known.set()
             return
         installation = await asyncio.to_thread(
             ensure_installation,
@@ -153,6 +152,7 @@ class Stack:
             ports=rabbitmq_ports(self.memory),
         )
         self._amqp_url_of = server.url_of
+        self._broker_is_known.set()
         await self._start(server)
 
     async def _start_databases(self) -> None:
@@ -162,6 +162,10 @@ class Stack:
                 self._databases[service] = await self._database(url, module_of(service))
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise CannotStart(f"the Postgres {_address(url)} fails: {error}") from None
+        await self._broker_is_known.wait()  # a service starts with all its settings
+        async with asyncio.TaskGroup() as group:
+            for service in self._databases:
+                group.create_task(self._migrate(service))
 
     async def _database_server(self) -> str:
         given = self._choices.database_url
@@ -273,10 +277,11 @@ class Stack:
             self.memory,
             self._databases.get(service),
             self._amqp_url_of(service),
+            self._state,
         )
 
     def _log_of(self, name: str) -> Path:
-        return self._logs / f"{name}.log"
+        return self.logs / f"{name}.log"
 
 
 async def supervise(

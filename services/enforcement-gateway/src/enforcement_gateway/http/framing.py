@@ -30,7 +30,8 @@ _DIGITS = re.compile(rb"[0-9]{1,%d}" % MAX_LENGTH_DIGITS).fullmatch
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE).fullmatch
 _ORIGIN_FORM = re.compile(rb"/[^#]*").fullmatch
 _AUTHORITY = re.compile(
-    rb"(?:[A-Za-z0-9\-._~!$&'()*+;=]+|%[0-9A-Fa-f]{2})+(?::[0-9]{0,5})?"
+    # No repetition inside a repetition: what can be split in many ways is tried in all.
+    rb"(?:[A-Za-z0-9\-._~!$&'()*+;=]|%[0-9A-Fa-f]{2})+(?::[0-9]{0,5})?"
     rb"|\[[0-9A-Fa-f:.]+\](?::[0-9]{0,5})?"
 ).fullmatch
 

@@ -62,7 +62,7 @@ async def issue_access_token(request: web.Request) -> web.Response:
     token = new_access_token()
     command = IssueAccessToken(
         token_id=token.id,
-        member_id=body.member_id or caller.member_id,
+        member_id=caller.member_id if body.member_id is None else body.member_id,
         name=body.name,
         secret_hash=token.secret_hash,
         expires_at=None if body.expires_at is None else body.expires_at.astimezone(UTC),

@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import ClientSession
 from yarl import URL
 
+_JSON = frozenset({"application/json", "application/problem+json"})
 _NONE: Mapping[str, str] = {}
 
 
@@ -64,7 +65,7 @@ class Api:
             method, URL(self.url + path, encoded=True), data=data, headers=sent
         ) as response:
             raw = await response.read()
-            is_json = response.content_type.endswith("json")
+            is_json = response.content_type in _JSON
             return Answer(
                 status=response.status,
                 body=msgspec.json.decode(raw) if is_json and raw else None,

@@ -86,6 +86,8 @@ class Broker:
                     await _while_open(channel, work)
             except (BrokerLost, *TROUBLE) as error:
                 on_lost()
+                if _told_to_end():
+                    raise asyncio.CancelledError from error
                 if alarm.admits():
                     logger.warning(
                         "broker is lost", purpose=purpose, reason=_reason(error)
@@ -112,6 +114,12 @@ class Broker:
             yield channel
         finally:
             await _close(connection)
+
+
+def _told_to_end() -> bool:
+    """Whether this task is cancelled: aiormq makes an error of its own of that."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _close(connection: AbstractConnection) -> None:

@@ -48,7 +48,7 @@ def unreadable() -> Refused:
 
 
 def read_write_keys_strictly(body: bytes) -> tuple[str, ...]:
-    """The keys in the order they stand in, without repetition, or `Refused`.
+    """That of the body, then those of its events, each once; or `Refused`.
 
     The body is one UTF-8 JSON object without a BOM; `batch` is an array of objects;
     a key is a printable ASCII string. Only the top level and the events of `batch`
@@ -87,6 +87,7 @@ def _named_by(value: object, *, at_top: bool) -> Iterable[str]:
     if not isinstance(value, _Suspects):
         raise unreadable()
     seen: set[str] = set()
+    events: list[Any] = []
     for name, member in value:
         if name in _KEYS:
             exact = _KEY
@@ -102,8 +103,9 @@ def _named_by(value: object, *, at_top: bool) -> Iterable[str]:
         elif not isinstance(member, list) or isinstance(member, _Suspects):
             raise unreadable()
         else:
-            for event in member:
-                yield from _named_by(event, at_top=False)
+            events = member
+    for event in events:
+        yield from _named_by(event, at_top=False)
 
 
 def _write_key(value: object) -> str:

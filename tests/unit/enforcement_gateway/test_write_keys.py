@@ -1,0 +1,225 @@
+"""Every write key of a body: the strict rule, and the quick way that must agree."""
+
+import json
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from enforcement_gateway.body.write_keys import (
+    _read_quickly,
+    read_write_keys,
+    read_write_keys_strictly,
+)
+from enforcement_gateway.domain.denials import Reason, Refused
+
+READABLE = [
+    (b"{}", ()),
+    (b' \r\n\t{"a":1} \n', ()),
+    (b'{"writeKey":"k"}', ("k",)),
+    (b'{"writeKey" :\n"k" }', ("k",)),
+    (b'{"writeKey":"k","batch":[]}', ("k",)),
+    (
+        b'{"batch":[{"writeKey":"a"},{},{"writeKey":"b"}],"writeKey":"c"}',
+        ("c", "a", "b"),
+    ),
+    (b'{"writeKey":"k","batch":[{"writeKey":"k"}]}', ("k",)),
+    # names of any kind where nobody looks for them
+    (b'{"batch":[{"properties":{"WriteKey":"x","batch":1,"writekey":2}}]}', ()),
+    (b'{"batch":[{"Batch":[{"writeKey":"x"}]}]}', ()),
+    (b'{"context":{"writeKey":"x"}}', ()),
+    # the same words as values
+    (b'{"event":"writekey","name":"\\"writeKey\\"","type":"batch","x":["Batch"]}', ()),
+    (b'{"writeKey":"writeKey","batch":[{"event":"WRITEKEY"}]}', ("writeKey",)),
+    # escapes that spell something else, or a value
+    (b'{"writeKey":"\\u006b"}', ("k",)),
+    (b'{"writ\\u0065":1,"a\\u0062":{"writ\\u0065Key":1}}', ()),
+    (b'{"write\\\\u004bey":1}', ()),
+    (b'{"\\bu0077riteKey":1,"\\/u0062atch":1}', ()),
+    # JSON that other parsers stumble over
+    (b'{"writeKey":"k","x":"\\ud83d"}', ("k",)),
+    (b'{"x":' + b"9" * 10_000 + b"}", ()),
+    (b'{"x":1e999,"y":-0,"z":1E+2}', ()),
+    (b'{"writeKey":"k","a":1,"a":2}', ("k",)),
+    ('{"writeKey":"k","x":"Øé😀"}'.encode(), ("k",)),
+]
+
+UNREADABLE = {
+    "nothing": b"",
+    "a space": b" ",
+    "an array": b'[{"writeKey":"k"}]',
+    "an array of pairs": b'[["writeKey","k"]]',
+    "a string": b'"writeKey"',
+    "null": b"null",
+    "two documents": b'{"writeKey":"k"}{"writeKey":"l"}',
+    "something behind it": b'{"writeKey":"k"}x',
+    "NUL behind it": b'{"writeKey":"k"}\x00',
+    "a BOM": b'\xef\xbb\xbf{"writeKey":"k"}',
+    "UTF-16": '{"writeKey":"k"}'.encode("utf-16"),
+    "UTF-16 without BOM": '{"writeKey":"k"}'.encode("utf-16-le"),
+    "UTF-32": '{"writeKey":"k"}'.encode("utf-32"),
+    "Latin-1": '{"x":"é"}'.encode("latin-1"),
+    "overlong UTF-8": b'{"x":"\xc0\xaf"}',
+    "a surrogate in UTF-8": b'{"x":"\xed\xa0\x80"}',
+    "NaN": b'{"writeKey":"k","x":NaN}',
+    "Infinity": b'{"x":-Infinity}',
+    "a trailing comma": b'{"writeKey":"k",}',
+    "a comment": b'{"writeKey":"k"/**/}',
+    "single quotes": b"{'writeKey':'k'}",
+    "a control character": b'{"x":"\x01"}',
+    "a raw line end in a string": b'{"x":"\n"}',
+    "a leading zero": b'{"x":01}',
+    "a plus": b'{"x":+1}',
+    "a bare point": b'{"x":.5}',
+    "hex": b'{"x":0x1}',
+    "an unknown escape": b'{"x":"\\x41"}',
+    "a short escape": b'{"x":"\\u41"}',
+    "a vertical tab": b'\x0b{"writeKey":"k"}',
+    "nested beyond all reason": b'{"x":' * 100_000,
+    "nested and closed": b'{"x":' * 5000 + b"1" + b"}" * 5000,
+    # the key
+    "the key twice": b'{"writeKey":"k","writeKey":"l"}',
+    "the same key twice": b'{"writeKey":"k","writeKey":"k"}',
+    "lower case": b'{"writekey":"k"}',
+    "upper case": b'{"WRITEKEY":"k"}',
+    "another case beside it": b'{"writeKey":"k","WriteKey":"l"}',
+    "kelvin": '{"write\u212aey":"k"}'.encode(),
+    "kelvin beside it": '{"writeKey":"k","write\u212aey":"l"}'.encode(),
+    "kelvin as an escape": b'{"write\\u212aey":"k"}',
+    "KELVIN as an escape": b'{"write\\u212Aey":"k"}',
+    "dotless i": '{"wr\u0131teKey":"k"}'.encode(),
+    "dotted I": '{"WR\u0130TEKEY":"k"}'.encode(),
+    "an escape": b'{"writ\\u0065Key":"k"}',
+    "an escape beside it": b'{"writeKey":"k","\\u0077riteKey":"l"}',
+    "an escape in another case": b'{"writ\\u0045key":"k"}',
+    "all in escapes": b'{"\\u0077\\u0072\\u0069\\u0074\\u0065'
+    b'\\u004b\\u0065\\u0079":"k"}',
+    "an escape behind escapes": b'{"x\\\\":1,"writ\\u0065Key":"k"}',
+    "null for a key": b'{"writeKey":null}',
+    "a number for a key": b'{"writeKey":1}',
+    "a list for a key": b'{"writeKey":["k"]}',
+    "an object for a key": b'{"writeKey":{"writeKey":"k"}}',
+    "a key with NUL": b'{"writeKey":"k\\u0000"}',
+    "a key with a lone surrogate": b'{"writeKey":"\\ud800"}',
+    "a key with a line end": b'{"writeKey":"k\\n"}',
+    "a key beyond ASCII": '{"writeKey":"ké"}'.encode(),
+    # the batch
+    "the batch twice": b'{"batch":[],"batch":[{"writeKey":"k"}]}',
+    "a Batch": b'{"Batch":[{"writeKey":"k"}]}',
+    "a Batch beside it": b'{"batch":[],"BATCH":[{"writeKey":"k"}]}',
+    "an escaped batch": b'{"b\\u0061tch":[{"writeKey":"k"}]}',
+    "an escaped batch beside it": b'{"batch":[],"b\\u0061tch":[]}',
+    "a batch that is an object": b'{"batch":{"writeKey":"k"}}',
+    "a batch that is null": b'{"batch":null}',
+    "a batch of lists": b'{"batch":[[{"writeKey":"k"}]]}',
+    "a batch with null": b'{"batch":[{},null]}',
+    "a batch of strings": b'{"batch":["writeKey"]}',
+    # its events
+    "an event's key twice": b'{"batch":[{"writeKey":"k","writeKey":"k"}]}',
+    "an event's key in another case": b'{"batch":[{},{"WriteKey":"k"}]}',
+    "an event's key in escapes": b'{"batch":[{},{"writ\\u0065Key":"k"}]}',
+    "an event's key in kelvin": '{"batch":[{"write\u212aey":"k"}]}'.encode(),
+    "an event's key that is null": b'{"batch":[{"writeKey":null}]}',
+}
+
+
+@pytest.mark.parametrize("read", [read_write_keys, read_write_keys_strictly])
+class TestRule:
+    @pytest.mark.parametrize(("body", "keys"), READABLE)
+    def test_keys_are_found(self, read, body, keys):
+        assert read(body) == keys
+
+    @pytest.mark.parametrize("name", UNREADABLE)
+    def test_what_could_be_read_in_two_ways_is_refused(self, read, name):
+        with pytest.raises(Refused) as refused:
+            read(UNREADABLE[name])
+        assert refused.value.reason is Reason.BODY_UNREADABLE
+
+
+def strict_or_none(body):
+    try:
+        return read_write_keys_strictly(body)
+    except Refused:
+        return None
+
+
+NAMES = st.sampled_from(
+    [
+        *("writeKey", "writekey", "WriteKey", "write\u212aey", "wr\u0131teKey"),
+        *("batch", "Batch", "ba\\tch", "type", "context", "k", "", "writeKeys"),
+    ]
+)
+SPELT = NAMES.map(json.dumps) | st.sampled_from(
+    ['"writ\\u0065Key"', '"\\u0042atch"', '"b\\u0061tch"', '"a\\\\u0065"', '"\\b"']
+)
+LEAVES = st.sampled_from(
+    [
+        *('"k"', '"l"', '"writeKey"', '"\\"batch\\""', '"\\u006b"', '"\\ud800"', "1"),
+        *("null", "true", "1.5e3", "NaN", "-0", "01", '"\u00e9"', '"\\n"', '"', "[]"),
+    ]
+)
+
+
+def joined(opening, closing):
+    return lambda parts: opening + ",".join(parts) + closing
+
+
+DOCUMENTS = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=3).map(joined("[", "]"))
+        | st.lists(st.tuples(SPELT, inner).map(":".join), max_size=4).map(
+            joined("{", "}")
+        )
+    ),
+    max_leaves=12,
+)
+MEMBERS = st.tuples(
+    SPELT, DOCUMENTS | st.lists(DOCUMENTS, max_size=3).map(joined("[", "]"))
+)
+BODIES = st.lists(MEMBERS.map(":".join), max_size=5).map(joined("{", "}")) | DOCUMENTS
+
+
+class TestQuickWay:
+    """Where it gives an answer, it is that of the rule; where not, the rule decides."""
+
+    @given(body=BODIES)
+    @example(body='{"batch":[{"batch":1}]}')
+    @example(body='{"writeKey":"k","x":{"writeKey":"k","WRITEKEY":1}}')
+    def test_agrees_on_bodies_built_to_confuse(self, body):
+        octets = body.encode("utf-8", "surrogatepass")
+        quick = _read_quickly(octets)
+        assert quick is None or quick == strict_or_none(octets)
+
+    @given(body=BODIES, at=st.integers(0, 200), octet=st.integers(0, 255))
+    def test_agrees_on_bodies_with_a_spoilt_octet(self, body, at, octet):
+        octets = bytearray(body.encode("utf-8", "surrogatepass"))
+        octets[at % len(octets)] = octet
+        quick = _read_quickly(bytes(octets))
+        assert quick is None or quick == strict_or_none(bytes(octets))
+
+    @given(body=st.binary(max_size=60))
+    def test_agrees_on_any_octets(self, body):
+        quick = _read_quickly(body)
+        assert quick is None or quick == strict_or_none(body)
+
+    @pytest.mark.parametrize("name", UNREADABLE)
+    def test_takes_nothing_that_the_rule_refuses(self, name):
+        assert _read_quickly(UNREADABLE[name]) is None
+
+    @pytest.mark.parametrize("depth", [100, 500, 900])
+    def test_reads_any_depth_that_the_rule_reads(self, depth):
+        body = b'{"writeKey":"k","x":%b1%b}' % (b"[" * depth, b"]" * depth)
+        quick = _read_quickly(body)
+        assert quick in (None, strict_or_none(body))
+
+    def test_reads_what_sdks_send(self):
+        event = {
+            "type": "track",
+            "event": "Order Completed",
+            "context": {"library": {"name": "analytics-python", "version": "2.4.0"}},
+            "properties": {"name": "Zoë", "total": 30.5},
+        }
+        body = {"batch": [event] * 5, "sentAt": "2026-01-01", "writeKey": "k"}
+        assert _read_quickly(json.dumps(body).encode()) == ("k",)
+        assert _read_quickly(json.dumps(body, ensure_ascii=False).encode()) == ("k",)

@@ -15,6 +15,7 @@ from app_registry.bootstrap import OwnerRequest
 from app_registry.directory import Directory
 from app_registry.settings import Settings
 from app_registry.testing.api import Api
+from app_registry.testing.issuer import FEED_SECRET, ISSUER, Issuer
 from local_stack.databases import Database
 from tollgate.background import running
 from tollgate.database import Pool, open_pool
@@ -140,3 +141,34 @@ def owner(session: ClientSession, registry_url: str, owner_token: str) -> Api:
 async def stranger(registry_database: Database, owner: Api) -> Api:
     """The API as the owner of another workspace sees it."""
     return owner.as_(await make_owner(registry_database, "Strangers"))
+
+
+@pytest.fixture
+async def issuer() -> AsyncIterator[Issuer]:
+    issuer = Issuer()
+    async with issuer.serving():
+        yield issuer
+
+
+@pytest.fixture
+async def api(
+    registry_database: Database,
+    issuer: Issuer,
+    session: ClientSession,
+    owner_token: str,
+) -> AsyncIterator[Api]:
+    """The API of a registry whose token-issuer is `issuer`, for the owner."""
+    settings = settings_for(
+        registry_database,
+        issuer_url=issuer.url,
+        issuer=ISSUER,
+        issuer_feed_secret=Secret(FEED_SECRET),
+    )
+    async with serving(settings) as url:
+        yield Api(session, url, owner_token)
+
+
+@pytest.fixture
+async def stranger_of_api(registry_database: Database, api: Api) -> Api:
+    """`api` as the owner of another workspace sees it."""
+    return api.as_(await make_owner(registry_database, "Strangers"))

@@ -8,6 +8,7 @@ import aiohttp
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from app_registry.audit import Audit, IssuerLog, OwnLog
 from app_registry.authentication import AppTokens, Authenticator
 from app_registry.bootstrap import LOG
 from app_registry.directory import Directory
@@ -15,6 +16,7 @@ from app_registry.handling import CommandHandler
 from app_registry.http import (
     access_tokens,
     apps,
+    audit,
     connections,
     keys,
     members,
@@ -80,6 +82,7 @@ def create_application(settings: Settings) -> web.Application:
     for resource in (
         access_tokens,
         apps,
+        audit,
         connections,
         keys,
         members,
@@ -124,7 +127,9 @@ async def _open(
     subscription_metrics = SubscriptionMetrics(metrics)
     known = Subscription(source, Directory, metrics=subscription_metrics)
     tokens = Subscription(
-        _feed_of_issuer(settings, session, "tokens"),
+        _feed_of_issuer(
+            settings, session, "tokens", instance=f"{SERVICE}-{secrets.token_hex(4)}"
+        ),
         TokensState,
         metrics=subscription_metrics,
     )
@@ -141,6 +146,16 @@ async def _open(
     application[_notifications] = notifications
     application[_feed] = Feed(
         [source], settings.feed_readers, metrics=FeedMetrics(metrics)
+    )
+    application[reach.audit] = Audit(
+        [
+            OwnLog(log),
+            *(
+                # Without a name: what the audit looks at is applied by nobody.
+                IssuerLog(_feed_of_issuer(settings, session, log_of_issuer))
+                for log_of_issuer in ("tokens", "issuance")
+            ),
+        ]
     )
     application[reach.session] = session
     application[reach.authenticator] = Authenticator(known, app_tokens, usage, clock)
@@ -160,7 +175,11 @@ async def _open(
 
 
 def _feed_of_issuer(
-    settings: Settings, session: aiohttp.ClientSession, log: str
+    settings: Settings,
+    session: aiohttp.ClientSession,
+    log: str,
+    *,
+    instance: str | None = None,
 ) -> FeedClient:
     return FeedClient(
         session,
@@ -168,7 +187,7 @@ def _feed_of_issuer(
         log,
         secret=settings.issuer_feed_secret,
         whole=True,
-        instance=f"{SERVICE}-{secrets.token_hex(4)}",
+        instance=instance,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from aiohttp import ClientSession, web
 
+from app_registry.audit import Audit
 from app_registry.authentication import Access, Authenticator
 from app_registry.handling import Asking, CommandHandler, Idempotency
 from tollgate.http.addresses import Network, client_address
@@ -14,6 +15,7 @@ from tollgate.registry.source_types import SourceType
 registry = web.AppKey("registry", CommandHandler)
 authenticator = web.AppKey("authenticator", Authenticator)
 source_types = web.AppKey("source_types", Mapping[str, SourceType])
+audit = web.AppKey("audit", Audit)
 session = web.AppKey("session", ClientSession)
 token_issuer_url = web.AppKey("token_issuer_url", str)
 trusted_proxies = web.AppKey("trusted_proxies", Sequence[Network])

@@ -82,6 +82,9 @@ def _unpack(folder: Path, unpacked: Path) -> None:
         f"-oDir::Cache={work / 'cache'}",
         "-oDebug::NoLocking=1",
         "-oAPT::Sandbox::User=",
+        # Neither translated descriptions nor what a software centre would show.
+        "-oAcquire::Languages=none",
+        "-oAcquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
     ]
     _run([*apt, "update"], work)
     _run([*apt, "download", *_packages(apt, work)], work / "packages")

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import click
 import msgspec
-from aiohttp import web
 
 from app_registry import bootstrap
 from app_registry.application import create_application
@@ -15,6 +14,7 @@ from app_registry.settings import PREFIX, Settings
 from tollgate import logs
 from tollgate.errors import DomainError
 from tollgate.eventlog import AppendOutcomeUnknown, AppendRefused, LogUnavailable
+from tollgate.http.server import run_server
 from tollgate.migrations import MigrationRefused
 from tollgate.settings import settings_or_exit
 
@@ -32,13 +32,7 @@ def serve() -> None:
     """Answer requests until SIGTERM."""
     settings = settings_or_exit(Settings, PREFIX)
     logs.configure("app-registry")
-    web.run_app(
-        create_application(settings),
-        host=settings.host,
-        port=settings.port,
-        access_log=None,
-        print=None,
-    )
+    run_server(create_application(settings), settings.listener)
 
 
 @main.command()

@@ -1,11 +1,14 @@
 """What an operator can set."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from tollgate.http.addresses import parse_networks
+from tollgate.http.server import Listener
 from tollgate.messaging.feed import FeedReader
 from tollgate.oauth.scopes import DEFAULT_AUDIENCES, Scope
 from tollgate.registry.source_types import types_with_oauth
@@ -49,6 +52,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = DEFAULT_AUDIENCES[Scope.PUBLIC_API_READ_WRITE]
     host: Annotated[str, Meta(description="address to listen on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535, description="port to listen on")] = 8081
+    tls_certificate: Annotated[
+        Path | None, Meta(description="PEM chain, to speak TLS")
+    ] = None
+    tls_private_key: Annotated[
+        Path | None, Meta(description="PEM key of that certificate")
+    ] = None
+    drain_delay: Annotated[
+        timedelta,
+        Meta(
+            description="how long after SIGTERM connections are still accepted, while "
+            "`/readyz` says no already"
+        ),
+    ] = timedelta(0)
     trusted_proxies: Annotated[
         tuple[str, ...],
         Meta(
@@ -81,7 +97,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Raises `ValueError` for what types cannot say."""
+        _ = self.listener
         types_with_oauth(self.oauth_source_types)
+
+    @property
+    def listener(self) -> Listener:
+        """Where the service listens, and how."""
+        return Listener(
+            host=self.host,
+            port=self.port,
+            tls_certificate=self.tls_certificate,
+            tls_private_key=self.tls_private_key,
+            trusted_proxies=parse_networks(self.trusted_proxies),
+            drain_delay=self.drain_delay,
+        )
 
     @property
     def token_issuer(self) -> str:

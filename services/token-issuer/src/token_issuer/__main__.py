@@ -5,7 +5,6 @@ import sys
 from collections.abc import Awaitable, Callable
 
 import click
-from aiohttp import web
 
 from token_issuer.application import create_application
 from token_issuer.foundation import SERVICE
@@ -17,6 +16,7 @@ from token_issuer.settings import PREFIX, Settings
 from tollgate import logs
 from tollgate.database import LOST, UNDONE
 from tollgate.errors import Unavailable
+from tollgate.http.server import run_server
 from tollgate.migrations import MigrationRefused
 from tollgate.settings import settings_or_exit
 
@@ -34,13 +34,7 @@ def serve() -> None:
     """Answer requests until SIGTERM."""
     settings = settings_or_exit(Settings, PREFIX)
     logs.configure(SERVICE)
-    web.run_app(
-        create_application(settings),
-        host=settings.host,
-        port=settings.port,
-        access_log=None,
-        print=None,
-    )
+    run_server(create_application(settings), settings.listener)
 
 
 @main.command()

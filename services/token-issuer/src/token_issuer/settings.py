@@ -15,6 +15,7 @@ from token_issuer.access_tokens import MAX_LIFETIME
 from token_issuer.key_life import KeyPolicy
 from token_issuer.sealing import KEY_SIZE
 from tollgate.http.addresses import Network, parse_networks
+from tollgate.http.server import Listener
 from tollgate.messaging.feed import FeedReader
 from tollgate.oauth.scopes import DEFAULT_AUDIENCES, Scope
 from tollgate.settings import Secret
@@ -60,6 +61,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ]
     host: Annotated[str, Meta(description="address to listen on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535, description="port to listen on")] = 8082
+    tls_certificate: Annotated[
+        Path | None, Meta(description="PEM chain, to speak TLS")
+    ] = None
+    tls_private_key: Annotated[
+        Path | None, Meta(description="PEM key of that certificate")
+    ] = None
+    drain_delay: Annotated[
+        timedelta,
+        Meta(
+            description="how long after SIGTERM connections are still accepted, while "
+            "`/readyz` says no already"
+        ),
+    ] = timedelta(0)
     trusted_proxies: Annotated[
         tuple[str, ...],
         Meta(
@@ -129,12 +143,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Raises `ValueError` for what types cannot say."""
+        _ = self.listener
         _require_issuer(self.issuer)
         for key in self.key_encryption_keys:
             _octets_of(key)
         _ = self.proxies
         if not self.key_encryption_keys:
             raise ValueError("give at least one key-encryption key")
+
+    @property
+    def listener(self) -> Listener:
+        """Where the service listens, and how."""
+        return Listener(
+            host=self.host,
+            port=self.port,
+            tls_certificate=self.tls_certificate,
+            tls_private_key=self.tls_private_key,
+            trusted_proxies=self.proxies,
+            drain_delay=self.drain_delay,
+        )
 
     @property
     def audiences(self) -> dict[Scope, str]:

@@ -124,7 +124,9 @@ def problem_middleware(
         try:
             return await handler(request)
         except DomainError as refusal:
-            kind = refusals[type(refusal)]
+            kind = _kind_of(refusal, refusals)
+            if kind is None:
+                return _fault(request, refusal)
             logger.info("request refused", problem=kind.slug)
             headers = (
                 {"WWW-Authenticate": f'Bearer realm="{realm}"'}
@@ -155,15 +157,35 @@ def problem_middleware(
             )
             allow = error.headers.get("Allow")
             return plain.response(None if allow is None else {"Allow": allow})
-        except Exception:
-            logger.exception("unhandled error")
-            return Problem(
-                status=500,
-                title="Internal server error",
-                request_id=request_id_of(request),
-            ).response()
+        except TimeoutError:
+            # A deadline of ours that nobody else has put into words.
+            logger.warning("request not answered", reason="a deadline has passed")
+            problem = _problem(request, UNAVAILABLE, "this takes too long at present")
+            return problem.response({"Retry-After": "1"})
+        except Exception as error:
+            if request.transport is None or request.transport.is_closing():
+                raise  # whatever it is, nobody is there to be told
+            return _fault(request, error)
 
     return answer_errors_as_problems
+
+
+def _kind_of(
+    refusal: DomainError, refusals: Mapping[type[DomainError], ProblemType]
+) -> ProblemType | None:
+    """The type of the refusal, or of the nearest kind of refusal that it is."""
+    kinds = (refusals[kind] for kind in type(refusal).__mro__ if kind in refusals)
+    return next(kinds, None)
+
+
+def _fault(request: web.Request, error: Exception) -> web.Response:
+    """The log gets all of it, the client nothing."""
+    logger.error("unhandled error", exc_info=error)
+    return Problem(
+        status=500,
+        title="Internal server error",
+        request_id=request_id_of(request),
+    ).response()
 
 
 def _problem(request: web.Request, kind: ProblemType, detail: str) -> Problem:

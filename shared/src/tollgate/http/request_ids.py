@@ -25,6 +25,11 @@ def request_id_of(request: web.Request) -> str:
     return known
 
 
+def was_named(request: web.BaseRequest) -> bool:
+    """Whether it reached the application: what is no HTTP gets no name."""
+    return _REQUEST_ID in request
+
+
 @web.middleware
 async def name_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
     """The outermost middleware: bind the id to the log and send it back."""

@@ -20,6 +20,14 @@ class Full(DomainError):
     pass
 
 
+class VeryFull(Full):
+    pass
+
+
+class Unforeseen(DomainError):
+    pass
+
+
 class Stranger(DomainError):
     pass
 
@@ -39,6 +47,12 @@ async def post(request: web.Request) -> web.Response:
     match thing.name:
         case "full":
             raise Full("no room for another")
+        case "very full":
+            raise VeryFull("no room for another")
+        case "unforeseen":
+            raise Unforeseen("secret of ours")
+        case "slow":
+            raise TimeoutError
         case "stranger":
             raise Stranger("say who you are")
         case "down":
@@ -85,6 +99,23 @@ async def test_a_refusal_has_its_type(client: TestClient) -> None:
     assert problem["type"] == "urn:tollgate:problem:full"
     assert (problem["status"], problem["title"]) == (409, "It is full")
     assert problem["detail"] == "no room for another"
+
+
+async def test_a_kind_of_a_refusal_is_answered_as_that(client: TestClient) -> None:
+    problem, _ = await problem_of(client, json={"name": "very full"})
+    assert problem["type"] == "urn:tollgate:problem:full"
+
+
+async def test_a_refusal_that_nobody_foresaw_is_a_fault(client: TestClient) -> None:
+    problem, _ = await problem_of(client, json={"name": "unforeseen"})
+    assert problem["status"] == 500
+    assert "secret" not in str(problem)
+
+
+async def test_a_deadline_that_passed_is_passing_trouble(client: TestClient) -> None:
+    problem, headers = await problem_of(client, json={"name": "slow"})
+    assert problem["status"] == 503
+    assert headers["Retry-After"] == "1"
 
 
 async def test_a_401_asks_for_a_credential(client: TestClient) -> None:

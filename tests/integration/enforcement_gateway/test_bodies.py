@@ -300,3 +300,17 @@ async def until(condition):
     async with asyncio.timeout(5):
         while not condition():
             await asyncio.sleep(0.01)
+
+
+class TestOddBodies:
+    async def test_a_large_one_is_read_by_the_rule_beside_the_loop(self, gateway):
+        odd = b'{"x":{"batch":1},"batch":[{}],"writeKey":"open-key","y":"'
+        body = odd + b"z" * 200_000 + b'"}'
+        assert (await gateway.ask(body)).status == 200
+        assert gateway.upstream.requests[0].body == body
+
+    async def test_and_refused_by_it(self, gateway):
+        body = b'{"WriteKey":"open-key","y":"' + b"z" * 200_000 + b'"}'
+        assert (await gateway.ask(body)).status == 400
+        body = b'{"x":{"batch":1},"writeKey":"enforced-key","y":"' + b"z" * 99_999
+        assert (await gateway.ask(body + b'"}')).status == 401

@@ -7,8 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from enforcement_gateway.body.write_keys import (
-    _read_quickly,
     read_write_keys,
+    read_write_keys_quickly,
     read_write_keys_strictly,
 )
 from enforcement_gateway.domain.denials import Reason, Refused
@@ -41,6 +41,8 @@ READABLE = [
     (b'{"x":' + b"9" * 10_000 + b"}", ()),
     (b'{"x":1e999,"y":-0,"z":1E+2}', ()),
     (b'{"writeKey":"k","a":1,"a":2}', ("k",)),
+    (b'{"writeKey":"k","x":[' + b"[]," * 49_000 + b"1]}", ("k",)),
+    (b'{"writeKey":"k","x":"' + b"y" * 2_000_000 + b'"}', ("k",)),
     ('{"writeKey":"k","x":"Øé😀"}'.encode(), ("k",)),
 ]
 
@@ -77,6 +79,9 @@ UNREADABLE = {
     "a vertical tab": b'\x0b{"writeKey":"k"}',
     "nested beyond all reason": b'{"x":' * 100_000,
     "nested and closed": b'{"x":' * 5000 + b"1" + b"}" * 5000,
+    "nothing but brackets": b'{"x":[' + b"[]," * 50_000 + b"1]}",
+    "nothing but objects": b'{"batch":[' + b"{}," * 50_000 + b"{}]}",
+    "nothing but members": b"{" + b'"a":1,' * 100_001 + b'"b":1}',
     # the key
     "the key twice": b'{"writeKey":"k","writeKey":"l"}',
     "the same key twice": b'{"writeKey":"k","writeKey":"k"}',
@@ -188,29 +193,29 @@ class TestQuickWay:
     @example(body='{"writeKey":"k","x":{"writeKey":"k","WRITEKEY":1}}')
     def test_agrees_on_bodies_built_to_confuse(self, body):
         octets = body.encode("utf-8", "surrogatepass")
-        quick = _read_quickly(octets)
+        quick = read_write_keys_quickly(octets)
         assert quick is None or quick == strict_or_none(octets)
 
     @given(body=BODIES, at=st.integers(0, 200), octet=st.integers(0, 255))
     def test_agrees_on_bodies_with_a_spoilt_octet(self, body, at, octet):
         octets = bytearray(body.encode("utf-8", "surrogatepass"))
         octets[at % len(octets)] = octet
-        quick = _read_quickly(bytes(octets))
+        quick = read_write_keys_quickly(bytes(octets))
         assert quick is None or quick == strict_or_none(bytes(octets))
 
     @given(body=st.binary(max_size=60))
     def test_agrees_on_any_octets(self, body):
-        quick = _read_quickly(body)
+        quick = read_write_keys_quickly(body)
         assert quick is None or quick == strict_or_none(body)
 
     @pytest.mark.parametrize("name", UNREADABLE)
     def test_takes_nothing_that_the_rule_refuses(self, name):
-        assert _read_quickly(UNREADABLE[name]) is None
+        assert read_write_keys_quickly(UNREADABLE[name]) is None
 
     @pytest.mark.parametrize("depth", [100, 500, 900])
     def test_reads_any_depth_that_the_rule_reads(self, depth):
         body = b'{"writeKey":"k","x":%b1%b}' % (b"[" * depth, b"]" * depth)
-        quick = _read_quickly(body)
+        quick = read_write_keys_quickly(body)
         assert quick in (None, strict_or_none(body))
 
     def test_reads_what_sdks_send(self):
@@ -221,5 +226,7 @@ class TestQuickWay:
             "properties": {"name": "Zoë", "total": 30.5},
         }
         body = {"batch": [event] * 5, "sentAt": "2026-01-01", "writeKey": "k"}
-        assert _read_quickly(json.dumps(body).encode()) == ("k",)
-        assert _read_quickly(json.dumps(body, ensure_ascii=False).encode()) == ("k",)
+        assert read_write_keys_quickly(json.dumps(body).encode()) == ("k",)
+        assert read_write_keys_quickly(
+            json.dumps(body, ensure_ascii=False).encode()
+        ) == ("k",)

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 import msgspec
 
-from enforcement_gateway.body.write_keys import read_write_keys
 from enforcement_gateway.counters import Counters, WouldBeDenial
 from enforcement_gateway.credentials import (
     Authorization,
@@ -62,12 +61,15 @@ MAX_USER_AGENT = 120
 
 
 def write_keys_of(
-    door: Door, authorization: Authorization, query: Query, body: bytes
+    door: Door,
+    authorization: Authorization,
+    query: Query,
+    in_body: tuple[str, ...],
 ) -> tuple[tuple[str, ...], str | None]:
     """Every write key of a request, and the source that a function's address names.
 
-    `body` is the inflated one. A function's body is never read: it may be of any type.
-    Raises `Refused` where a key cannot be told for certain.
+    `in_body` are the keys that a tracking body names. A function's body is never read:
+    it may be of any type. Raises `Refused` where a key cannot be told for certain.
     """
     source_id = None
     keys: dict[str, None] = {}
@@ -75,9 +77,8 @@ def write_keys_of(
         keys[authorization.write_key] = None
     if query.write_key is not None:
         keys[query.write_key] = None
-    if door is Door.TRACKING:
-        keys.update(dict.fromkeys(read_write_keys(body)))
-    elif door is Door.PIXEL and query.data is not None:
+    keys.update(dict.fromkeys(in_body))
+    if door is Door.PIXEL and query.data is not None:
         keys.update(dict.fromkeys(pixel_write_keys(query.data)))
     elif door is Door.FUNCTION and query.function is not None:
         source_id, key = function_of(query.function)

@@ -52,8 +52,11 @@ def read_write_keys_strictly(body: bytes) -> tuple[str, ...]:
 
     The body is one UTF-8 JSON object without a BOM; `batch` is an array of objects;
     a key is a printable ASCII string. Only the top level and the events of `batch`
-    are looked at: other members may have any name.
+    are looked at: other members may have any name. A body of nothing but brackets is
+    refused, because somebody wrote it to keep us busy.
     """
+    if _is_absurd(body):
+        raise unreadable()
     try:
         text = body.decode()
     except UnicodeDecodeError:
@@ -63,6 +66,18 @@ def read_write_keys_strictly(body: bytes) -> tuple[str, ...]:
         _refuse_escaped_names(text)
     keys = dict.fromkeys(_named_by(document, at_top=True))
     return tuple(keys)
+
+
+MAX_CONTAINERS: Final = 50_000
+MAX_MEMBERS: Final = 100_000
+
+
+def _is_absurd(body: bytes) -> bool:
+    """Whether there are more objects, arrays and members than any events have."""
+    if len(body) <= MAX_CONTAINERS:
+        return False
+    containers = body.count(b"{") + body.count(b"[")
+    return containers > MAX_CONTAINERS or body.count(b":") > MAX_MEMBERS
 
 
 class _Suspects(list[tuple[str, Any]]):
@@ -195,50 +210,48 @@ class _Body(msgspec.Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Body).decode
-_ODD_BYTES = re.compile(
-    # What the counting below would not see: letters written as escapes, U+0130,
-    # U+0131, U+212A.
-    rb"\\u(?:00[4-7]|212[aA]|013[01])|\xc4[\xb0\xb1]|\xe2\x84\xaa"
-).search
+_LETTER_ESCAPE_IN = re.compile(rb"\\u(?:00[4-7]|212[aA]|013[01])").search
+_FOLDING: Final = tuple(letter.encode() for letter in "\u0130\u0131\u212a")
 
 
 def read_write_keys(body: bytes) -> tuple[str, ...]:
     """As `read_write_keys_strictly`, and quick where there is nothing odd."""
-    keys = _read_quickly(body)
+    keys = read_write_keys_quickly(body)
     return read_write_keys_strictly(body) if keys is None else keys
 
 
-def _read_quickly(body: bytes) -> tuple[str, ...] | None:
-    """The keys, if no other reader can see others, or None for "look again".
+def read_write_keys_quickly(body: bytes) -> tuple[str, ...] | None:
+    """The keys, if no other reader can see others, or None for "ask the rule".
 
     msgspec checks the grammar and takes the members spelt exactly. If the body holds
     no more spellings of the two names than it took, no other member is one.
     """
+    if _is_absurd(body):
+        return None
     try:
         read = _decode(body)
         if not body.isascii():
             body.decode()
+            if any(letter in body for letter in _FOLDING):
+                return None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+    if b"\\" in body and _LETTER_ESCAPE_IN(body):  # the first is one memchr
+        return None
     folded = body.lower()
-    taken = 0
-    key = read.writeKey
     keys: dict[str, None] = {}
-    if key is not UNSET:
+    taken = 0
+    if read.writeKey is not UNSET:
         taken = 1
-        keys[key] = None
+        keys[read.writeKey] = None
     if read.batch is not UNSET:
-        if folded.count(b'"batch"') != 1:
-            return None
         for event in read.batch:
             if event.writeKey is not UNSET:
                 taken += 1
                 keys[event.writeKey] = None
-    elif b'"batch"' in folded:
+    batches = 0 if read.batch is UNSET else 1
+    if folded.count(b'"writekey"') != taken or folded.count(b'"batch"') != batches:
         return None
-    if folded.count(b'"writekey"') != taken or _ODD_BYTES(body):
+    if not all(named.isascii() and named.isprintable() for named in keys):
         return None
-    for named in keys:
-        if not (named.isascii() and named.isprintable()):
-            return None
     return tuple(keys)

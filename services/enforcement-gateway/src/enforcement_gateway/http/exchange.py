@@ -8,6 +8,10 @@ from typing import Protocol
 
 from enforcement_gateway.body.inflation import Inflation
 from enforcement_gateway.body.library import resends_with_a_new_token
+from enforcement_gateway.body.write_keys import (
+    read_write_keys_quickly,
+    read_write_keys_strictly,
+)
 from enforcement_gateway.credentials import (
     NONE,
     Authorization,
@@ -36,6 +40,9 @@ from enforcement_gateway.upstream.forwarding import (
 
 SLICE_OF_TIME = 0.001
 """Seconds that inflating one body may keep the event loop."""
+
+MAX_READ_AT_ONCE = 64 * 1024
+"""Octets of an odd body that are read on the event loop; a larger one has a thread."""
 
 _GZIP = b"gzip"
 _CHARSET = re.compile(rb"charset\s*=\s*\"?([^\s;\"]*)", re.IGNORECASE).findall
@@ -122,10 +129,9 @@ class Exchange:
             if not complete:
                 self._go_on_later(self._inflate(inflation))
                 return
-            self._readable = inflation.body
+            self._read(inflation.body)
         else:
-            self._readable = body
-        self._decide()
+            self._read(body)
 
     def client_left(self) -> None:
         """Nobody waits for the answer any longer."""
@@ -180,15 +186,45 @@ class Exchange:
         except Refused as refused:
             self._deny(refused.reason)
             return
-        self._readable = inflation.body
-        self._decide()
+        self._read(inflation.body)
 
-    def _decide(self) -> None:
+    def _read(self, body: bytes) -> None:
+        """Read the write keys of the inflated body, where the door reads bodies."""
+        self._readable = body
         route = self._route
-        assert route is not None and self._readable is not None  # noqa: S101, PT018
+        assert route is not None  # noqa: S101 - by the caller
+        if route.door is not Door.TRACKING:
+            self._decide(())
+            return
+        keys = read_write_keys_quickly(body)
+        if keys is not None:
+            self._decide(keys)
+        elif len(body) > MAX_READ_AT_ONCE:
+            self._go_on_later(self._read_strictly(body))
+        else:
+            try:
+                keys = read_write_keys_strictly(body)
+            except Refused as refused:
+                self._deny(refused.reason)
+                return
+            self._decide(keys)
+
+    async def _read_strictly(self, body: bytes) -> None:
+        try:
+            keys = await asyncio.get_running_loop().run_in_executor(
+                self._server.reader, read_write_keys_strictly, body
+            )
+        except Refused as refused:
+            self._deny(refused.reason)
+            return
+        self._decide(keys)
+
+    def _decide(self, in_body: tuple[str, ...]) -> None:
+        route = self._route
+        assert route is not None  # noqa: S101 - by the caller
         try:
             keys, source_id = write_keys_of(
-                route.door, self._authorization, self._query, self._readable
+                route.door, self._authorization, self._query, in_body
             )
         except Refused as refused:
             self._deny(refused.reason)

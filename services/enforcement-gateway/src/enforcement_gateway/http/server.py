@@ -5,6 +5,7 @@ import contextlib
 import ipaddress
 import secrets
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from itertools import count
@@ -70,6 +71,7 @@ class Server:
         self.draining = False
         self.connections: set[ServerConnection] = set()
         self.tasks: set[asyncio.Task[None]] = set()
+        self.reader = ThreadPoolExecutor(1, thread_name_prefix="strict reader")
         self._trusted_proxies = trusted_proxies
         self._prefix = secrets.token_hex(8)
         self._numbers = count(1)
@@ -139,5 +141,6 @@ class Server:
         for task in list(self.tasks):
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
+        self.reader.shutdown(wait=False, cancel_futures=True)
         for way in self.behind.values():
             await way.pool.close()

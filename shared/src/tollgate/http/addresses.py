@@ -1,6 +1,7 @@
 """Where a request comes from, also through proxies that we trust."""
 
 import ipaddress
+import re
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
@@ -11,6 +12,11 @@ UNKNOWN = "unknown"
 
 MAX_HOPS = 20
 """Addresses of X-Forwarded-For that are looked at, from the last one on."""
+
+
+_WITH_PORT = re.compile(
+    r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::[0-9]{1,5})?", re.ASCII
+).fullmatch
 
 
 def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
@@ -33,11 +39,17 @@ def client_address(
     for hop in reversed(hops[-MAX_HOPS:]):
         if not _is_in(address, trusted):
             break
-        added = _parse(hop)
+        added = _parse(_without_port(hop))
         if added is None:
             break
         address = added
     return str(address)
+
+
+def _without_port(hop: str) -> str:
+    """Some proxies add it: `192.0.2.1:4711`, `[2001:db8::1]:4711`."""
+    match = _WITH_PORT(hop)
+    return hop if match is None else match[1] or match[2]
 
 
 def _parse(text: str) -> Address | None:

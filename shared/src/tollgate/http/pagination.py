@@ -3,9 +3,12 @@
     GET /v1/things?limit=100&cursor=…
     {"data": [ … ], "next_cursor": "…"}
 
-A cursor is opaque to the client. `next_cursor` is null on the last page.
+A cursor is opaque to the client, and goes with the filter of the page that gave it: it
+says where that page ended, which is nowhere in another list. `next_cursor` is null on
+the last page.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
@@ -20,6 +23,7 @@ MAX_LIMIT = 1000
 
 T = TypeVar("T")
 
+_PAGING = frozenset({"limit", "cursor"})
 _LIMIT = re.compile(r"[0-9]{1,4}", re.ASCII).fullmatch
 
 
@@ -38,9 +42,10 @@ def read_limit(query: Mapping[str, str]) -> int:
     return int(text)
 
 
-def encode_cursor(place: object) -> str:
-    """Any value that msgspec can write, as one word."""
-    return base64url.encode(msgspec.json.encode(place))
+def encode_cursor(place: object, query: Mapping[str, str] | None = None) -> str:
+    """Any value that msgspec can write, as one word, for pages of the same `query`."""
+    cursor = (_filter_of(query or {}), place)
+    return base64url.encode(msgspec.json.encode(cursor))
 
 
 def read_cursor(query: Mapping[str, str], shape: type[T]) -> T | None:
@@ -49,6 +54,20 @@ def read_cursor(query: Mapping[str, str], shape: type[T]) -> T | None:
     if text is None:
         return None
     try:
-        return msgspec.json.decode(base64url.decode(text), type=shape)
+        filtered, place = msgspec.json.decode(
+            base64url.decode(text), type=tuple[str, msgspec.Raw]
+        )
+        read = msgspec.json.decode(place, type=shape)
     except (ValueError, msgspec.MsgspecError):
         raise refused("the cursor was not made here: begin without one") from None
+    if filtered != _filter_of(query):
+        raise refused("the cursor is of another list: keep the filter, or begin anew")
+    return read
+
+
+def _filter_of(query: Mapping[str, str]) -> str:
+    """What narrows the list, in short: all but where and how long a page is."""
+    narrowing = sorted(
+        (name, text) for name, text in query.items() if name not in _PAGING
+    )
+    return hashlib.sha256(msgspec.json.encode(narrowing)).hexdigest()[:16]

@@ -114,6 +114,14 @@ class TestPages:
         assert read_cursor({"cursor": cursor}, int) == 12
         assert read_cursor({}, int) is None
 
+    def test_a_cursor_goes_with_its_filter(self) -> None:
+        query = {"type": "a", "limit": "10"}
+        cursor = encode_cursor(12, query)
+        assert read_cursor({**query, "cursor": cursor, "limit": "5"}, int) == 12
+        for other in ({}, {"type": "b"}, {"type": "a", "order": "desc"}):
+            with pytest.raises(RequestRefused, match="another list"):
+                read_cursor({**other, "cursor": cursor}, int)
+
     @pytest.mark.parametrize("cursor", ["", "x", "MTI=", "é", "\0", encode_cursor("a")])
     def test_another_is_refused(self, cursor: str) -> None:
         with pytest.raises(RequestRefused):
@@ -203,6 +211,11 @@ class TestAddresses:
             ("10.0.0.1", ["198.51.100.7, , 10.0.0.2"], "10.0.0.2"),
             ("10.0.0.1", ["1.1.1.1," + "10.0.0.2," * 50 + "10.0.0.3"], "10.0.0.2"),
             (None, ["198.51.100.7"], "unknown"),
+            ("10.0.0.1", ["198.51.100.7:4711"], "198.51.100.7"),
+            ("10.0.0.1", ["[2001:db8::1]:4711"], "2001:db8::1"),
+            ("10.0.0.1", ["[2001:db8::1]"], "2001:db8::1"),
+            ("10.0.0.1", ["198.51.100.7:47110815"], "10.0.0.1"),
+            ("10.0.0.1", ["[198.51.100.7"], "10.0.0.1"),
         ],
     )
     def test_each_trusted_proxy_vouches_for_the_one_before(

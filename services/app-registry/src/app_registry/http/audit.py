@@ -72,7 +72,7 @@ async def list_events(request: web.Request) -> web.Response:
     return json_response(
         Page(
             [_resource(event) for event in page.events],
-            None if page.places is None else encode_cursor(page.places),
+            None if page.places is None else encode_cursor(page.places, query),
         )
     )
 

@@ -7,14 +7,14 @@ from enforcement_gateway.domain.denials import Reason, Refused
 MAX_CHUNK_LINE = 256
 MAX_TRAILERS = 8192
 
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_QUOTED = rb'"(?:[\t\x20-\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'
 _CHUNK_LINE = re.compile(
     # The size, and extensions that are ignored. No sign, no 0x, no underscore, no
     # bare CR or LF anywhere.
-    rb"([0-9A-Fa-f]{1,15})(?:;[\t\x20-\x7e\x80-\xff]*)?"
+    rb"([0-9A-Fa-f]{1,15})(?:;%b(?:=(?:%b|%b))?)*" % (_TOKEN, _TOKEN, _QUOTED)
 ).fullmatch
-_TRAILER = re.compile(
-    rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*"
-).fullmatch
+_TRAILER = re.compile(_TOKEN + rb":[\t\x20-\x7e\x80-\xff]*").fullmatch
 
 
 class ChunkedBody:
@@ -63,7 +63,7 @@ class ChunkedBody:
             longest = MAX_TRAILERS if self._state is _TRAILERS else MAX_CHUNK_LINE
             end = data.find(_CRLF, at, at + longest + len(_CRLF))
             if end < 0:
-                if len(data) - at > longest:
+                if len(data) - at > longest + 1:  # half of the line end may be here
                     raise Refused(Reason.CHUNK_MALFORMED)
                 self._pending = data[at:]
                 return None

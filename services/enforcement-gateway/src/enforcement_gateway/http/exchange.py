@@ -407,6 +407,7 @@ class Exchange:
             if reason is Reason.METHOD_NOT_ALLOWED
             else None,
             close=close,
+            to_head=self._head.method == b"HEAD",
         )
         self._connection.answer(answer, close=close)
 

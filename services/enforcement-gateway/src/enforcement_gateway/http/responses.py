@@ -72,11 +72,13 @@ def denial(
     scope: str = "",
     allow: bytes | None = None,
     close: bool = False,
+    to_head: bool = False,
 ) -> bytes:
     """The whole answer for `reason`.
 
     `resends`: the client sends again with a new token on 511. `pixel`: it expects an
-    image, whatever happens. `close`: this connection ends with the answer.
+    image, whatever happens. `close`: this connection ends with the answer. `to_head`:
+    only the head may be sent (RFC 9110 §9.3.2).
     """
     entry = DENIALS[reason]
     if pixel:
@@ -109,7 +111,9 @@ def denial(
         fields.append(b"Allow: " + allow)
     if close:
         fields.append(b"Connection: close")
-    return _assembled(status_of(entry, resends=resends), fields, body)
+    return _assembled(
+        status_of(entry, resends=resends), fields, b"" if to_head else body
+    )
 
 
 def options(allow: bytes, *, request_id: str, close: bool) -> bytes:

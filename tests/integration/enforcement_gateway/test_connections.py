@@ -56,6 +56,42 @@ async def deaf_client(gateway):
     return client
 
 
+class TestOurOwnFaults:
+    async def test_a_failure_while_the_view_is_read_ends_the_connection(
+        self, gateway, world
+    ):
+        def fail():
+            raise RuntimeError("a fault of ours")
+
+        world.view.on_refresh = fail
+        client = await gateway.client()
+        await client.send(gateway.request(gateway.batch("unheard-of")))
+        with contextlib.suppress(ConnectionError):
+            assert await client.rest() == b""
+        await until(lambda: not gateway.counters.connections_now)
+        assert gateway.upstream.requests == []
+
+    async def test_a_failure_in_a_decision_ends_the_connection(
+        self, gateway, monkeypatch
+    ):
+        def fail(_):
+            raise RuntimeError("a fault of ours")
+
+        monkeypatch.setattr(gateway.server.gate, "decide", fail)
+        told = []
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: told.append(context)
+        )
+        client = await gateway.client()
+        await client.send(gateway.request(gateway.batch()))
+        with contextlib.suppress(ConnectionError):
+            assert await client.rest() == b""
+        await until(lambda: not gateway.counters.connections_now)
+        assert len(told) == 1
+        monkeypatch.undo()
+        assert (await gateway.ask(gateway.batch("open-key"))).status == 200
+
+
 def open_files():
     return len(list(Path("/proc/self/fd").iterdir()))
 

@@ -6,6 +6,8 @@ import time
 from http import HTTPStatus
 from typing import Protocol
 
+import structlog
+
 from enforcement_gateway.body.inflation import Inflation
 from enforcement_gateway.body.library import resends_with_a_new_token
 from enforcement_gateway.body.write_keys import (
@@ -37,6 +39,8 @@ from enforcement_gateway.upstream.forwarding import (
     authorization_for_upstream,
     forwarded_request,
 )
+
+logger = structlog.get_logger(__name__)
 
 SLICE_OF_TIME = 0.001
 """Seconds that inflating one body may keep the event loop."""
@@ -256,7 +260,19 @@ class Exchange:
     def _go_on_later(self, work: "asyncio._CoroutineLike[None]") -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._server.tasks.add(task)
-        task.add_done_callback(self._server.tasks.discard)
+        task.add_done_callback(self._ended_later)
+
+    def _ended_later(self, task: asyncio.Task[None]) -> None:
+        self._server.tasks.discard(task)
+        if task.cancelled():
+            return
+        fault = task.exception()
+        if fault is not None:  # ours; nobody may wait for an answer that never comes
+            logger.error(
+                "request broken off", request_id=self._request_id, exc_info=fault
+            )
+            if not self._gone:
+                self._connection.break_answer()
 
     # --- the way on ---
 

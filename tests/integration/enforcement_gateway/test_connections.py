@@ -8,7 +8,10 @@ import socket
 import struct
 from pathlib import Path
 
-from tollgate.testing.raw_http import RawClient
+import pytest
+
+from enforcement_gateway.http.server import Limits
+from tollgate.testing.raw_http import OK, RawClient
 
 MEBIBYTE = 1024 * 1024
 
@@ -49,11 +52,121 @@ class TestHead:
         assert (await client.answer()).status == 200
 
 
+class TestBeginning:
+    async def test_an_empty_line_before_a_request_may_come_in_pieces(self, gateway):
+        client = await gateway.client()
+        await client.send(b"\r")
+        await until(lambda: gateway.server.connections)
+        (connection,) = gateway.server.connections
+        await until(lambda: connection._buffer)
+        request = gateway.request(gateway.batch("open-key"))
+        assert (await client.ask(b"\n" + request)).status == 200
+
+
+class TestEnd:
+    async def test_who_sends_no_more_gets_every_answer(self, gateway, world):
+        """A client may shut down its side as soon as it has sent all it had."""
+        client = await gateway.client()
+        good = gateway.request(gateway.batch(), token=world.token())
+        bad = gateway.request(gateway.batch())
+        await client.send(good + bad + good + bad)
+        client.writer.write_eof()
+        statuses = [(await client.answer()).status for _ in range(4)]
+        assert statuses == [200, 401, 200, 401]
+        assert await client.rest() == b""
+
+    @pytest.mark.parametrize("rest", [b"POST /v1/ba", b"\r"])
+    async def test_what_is_cut_short_behind_them_is_dropped(self, gateway, rest):
+        client = await gateway.client()
+        await client.send(gateway.request(gateway.batch("open-key")) + rest)
+        client.writer.write_eof()
+        assert (await client.answer()).status == 200
+        assert await client.rest() == b""
+        assert len(gateway.upstream.requests) == 1
+
+
 async def deaf_client(gateway):
     """One that does not read: kernel buffers take some for it."""
     client = await gateway.client(limit=MEBIBYTE)
     client.writer.transport.pause_reading()
     return client
+
+
+class TestBackPressure:
+    async def test_who_does_not_read_gets_no_further_answer_prepared(self, gateway):
+        pipelined = 60
+        gateway.upstream.answer_with(ok_with(b"x" * MEBIBYTE))
+        client = await deaf_client(gateway)
+        await client.send(gateway.request(gateway.batch("open-key")) * pipelined)
+        asked = await at_rest(lambda: len(gateway.upstream.requests))
+        assert 0 < asked < pipelined / 2, "kernel buffers, and no more"
+        client.writer.transport.resume_reading()
+        for _ in range(pipelined):
+            answer = await client.answer()
+            assert (answer.status, len(answer.body)) == (200, MEBIBYTE)
+
+    async def test_who_never_reads_is_let_go(self, make_gateway):
+        gateway = await make_gateway(
+            limits=Limits(write_seconds=0.2, sweep_seconds=0.02)
+        )
+        gateway.upstream.answer_with(ok_with(b"x" * 16 * MEBIBYTE))
+        client = await deaf_client(gateway)
+        await client.send(gateway.request(gateway.batch("open-key")) * 3)
+        await until(lambda: gateway.counters.connections == 1)
+        await until(lambda: not gateway.counters.connections_now)
+        await gateway.upstream.until(lambda: not gateway.upstream.open_connections)
+        assert len(gateway.upstream.requests) == 1
+
+    async def test_who_floods_behind_a_slow_answer_is_not_read(self, gateway):
+        go_on = asyncio.Event()
+
+        async def slow(_, served):
+            await go_on.wait()
+            await served.send(OK)
+
+        gateway.upstream.answering = slow
+        client = await gateway.client()
+        request = gateway.request(gateway.batch("open-key"))
+        count = 32 * MEBIBYTE // len(request)
+        await client.send(request)
+        await gateway.upstream.until(lambda: len(gateway.upstream.requests) == 1)
+        client.writer.write(request * count)
+        sending = client.writer.transport.get_write_buffer_size
+        assert await at_rest(sending) > 16 * MEBIBYTE
+        client.writer.transport.abort()
+        go_on.set()
+        await until(lambda: not gateway.counters.connections_now)
+
+
+class TestTooMany:
+    async def test_one_connection_too_many_is_told_so(self, make_gateway):
+        gateway = await make_gateway(limits=Limits(connections=3))
+        request = gateway.request(gateway.batch("open-key"))
+        served = [await gateway.client() for _ in range(3)]
+        for client in served:
+            assert (await client.ask(request)).status == 200
+        for _ in range(20):
+            late = await gateway.client()
+            answer = await late.ask(request * 10)
+            assert (answer.status, answer["Connection"]) == (503, "close")
+            assert "Retry-After" in answer
+            assert await late.rest() == b""
+        for client in served:
+            assert (await client.ask(request)).status == 200
+        await served.pop().close()
+        await until(lambda: len(gateway.server.connections) < 3)
+        assert (await gateway.ask(gateway.batch("open-key"))).status == 200
+        assert len(gateway.upstream.requests) == 7
+
+    async def test_a_flood_of_them_is_bounded(self, make_gateway):
+        gateway = await make_gateway(limits=Limits(connections=3))
+        clients = [await gateway.client() for _ in range(300)]
+        await until(lambda: gateway.counters.connections == 300)
+        assert len(gateway.server.connections) < 100
+        for client in clients:
+            await client.close()
+        await until(lambda: not gateway.server.connections)
+        assert gateway.counters.connections_now == 0
 
 
 class TestOurOwnFaults:

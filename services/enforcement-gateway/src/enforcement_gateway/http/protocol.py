@@ -44,6 +44,9 @@ class _State(Enum):
     CLOSED = auto()
 
 
+_INCOMPLETE = frozenset({_State.HEAD, _State.LENGTH, _State.CHUNKS})
+
+
 class ServerConnection(asyncio.Protocol):
     """One client. `deadline` is when the state it is in has lasted too long."""
 
@@ -63,6 +66,7 @@ class ServerConnection(asyncio.Protocol):
         self._paused = False
         self._ended = False
         self._in_head = False
+        self._skipped_line = False
         self.is_congested = False
         self.deadline = _FOREVER
 
@@ -97,7 +101,7 @@ class ServerConnection(asyncio.Protocol):
         if state is _State.CLOSED:
             return
         self._buffer = self._buffer + data if self._buffer else data
-        if state is _State.BUSY:
+        if state is _State.BUSY or self._must_wait:
             if len(self._buffer) > MAX_PIPELINED and not self._paused:
                 self._paused = True
                 self._transport.pause_reading()
@@ -105,9 +109,10 @@ class ServerConnection(asyncio.Protocol):
         self._advance()
 
     def eof_received(self) -> bool:
-        """The client sends no more. It may still wait for the answer under way."""
+        """The client sends no more. It may still wait for answers."""
         self._ended = True
-        return self._state is _State.BUSY
+        waits = self._state is _State.BUSY or bool(self._buffer and self._must_wait)
+        return waits and not self.peer.is_tls  # which has no half-closed connections
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
@@ -131,6 +136,8 @@ class ServerConnection(asyncio.Protocol):
             self.deadline = _FOREVER
         if self._exchange is not None:
             self._exchange.resume()
+        elif self._state is _State.HEAD:
+            self._await_next()
 
     # --- used by the server ---
 
@@ -163,18 +170,13 @@ class ServerConnection(asyncio.Protocol):
         self._release()
         if close and (unread or self._buffer):
             self._linger()
-        elif close or self._ended:
+        elif close or (self._ended and not self._buffer):
             self._close()
         else:
             self._state = _State.HEAD
-            self._in_head = False
+            self._in_head = self._skipped_line = False
             if not self.is_congested:
-                self.deadline = self._loop.time() + self._limits.idle_seconds
-            if self._paused:
-                self._paused = False
-                self._transport.resume_reading()
-            if self._buffer and not self._advancing:
-                self._advance()
+                self._await_next()
 
     def continue_answer(self, piece: bytes) -> None:
         if self._state is not _State.CLOSED:
@@ -187,13 +189,32 @@ class ServerConnection(asyncio.Protocol):
 
     # --- inside ---
 
+    @property
+    def _must_wait(self) -> bool:
+        """The next request waits until the client has read earlier answers.
+
+        Else who asks and never reads would have all of them kept here.
+        """
+        return self.is_congested and self._state is _State.HEAD
+
+    def _await_next(self) -> None:
+        """Nothing is under way: the next request may come, or has come already."""
+        limits = self._limits
+        patience = limits.head_seconds if self._in_head else limits.idle_seconds
+        self.deadline = self._loop.time() + patience
+        if self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+        if self._buffer and not self._advancing:
+            self._advance()
+
     def _advance(self) -> None:
         """Take what the buffer holds, as far as it goes."""
         self._advancing = True
         try:
             while self._buffer:
                 if self._state is _State.HEAD:
-                    if not self._take_head():
+                    if self.is_congested or not self._take_head():
                         break
                 elif self._state is _State.LENGTH:
                     self._take_length()
@@ -205,16 +226,21 @@ class ServerConnection(asyncio.Protocol):
             self._refuse(refused.reason)
         finally:
             self._advancing = False
+        if self._ended and self._state in _INCOMPLETE and not self._must_wait:
+            self._close()  # RFC 9112 §8: what is cut short is no request
 
     def _take_head(self) -> bool:
         """A head, if it is complete. False if more must come."""
         data = self._buffer
         if not self._in_head:
-            if data.startswith(b"\r\n"):
-                data = data[2:]  # RFC 9112 §2.2: one empty line may come before
-                self._buffer = data
-                if not data:
+            if not self._skipped_line:  # RFC 9112 §2.2: one empty line may come before
+                if data == b"\r":
                     return False
+                if data.startswith(b"\r\n"):
+                    self._skipped_line = True
+                    data = self._buffer = data[2:]
+                    if not data:
+                        return False
             self._in_head = True
             self.deadline = self._loop.time() + self._limits.head_seconds
         end = data.find(b"\r\n\r\n", 0, MAX_HEAD)

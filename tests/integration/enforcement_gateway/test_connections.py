@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from enforcement_gateway.http.protocol import ServerConnection
 from enforcement_gateway.http.server import Limits
 from tollgate.testing.raw_http import OK, RawClient
 
@@ -205,6 +206,24 @@ class TestOurOwnFaults:
         assert (await gateway.ask(gateway.batch("open-key"))).status == 200
 
 
+class TestUpstream:
+    async def test_a_head_that_drips_is_silence(self, make_gateway):
+        gateway = await make_gateway(
+            answer_timeout=0.3, limits=Limits(sweep_seconds=0.02)
+        )
+
+        async def drip(_, served):
+            await served.send(b"HTTP/1.1 200 OK\r\n")
+            while True:
+                await served.send(b"X: y\r\n")
+                await asyncio.sleep(0.05)
+
+        gateway.upstream.answering = drip
+        answer = await gateway.ask(gateway.batch("open-key"))
+        assert answer.status == 504
+        await gateway.upstream.until(lambda: not gateway.upstream.open_connections)
+
+
 def open_files():
     return len(list(Path("/proc/self/fd").iterdir()))
 
@@ -216,6 +235,34 @@ async def reset(client):
     client.writer.transport.abort()
     with contextlib.suppress(OSError):
         await client.writer.wait_closed()
+
+
+class TestUpstreamKept:
+    async def test_a_slow_reader_of_one_answer_does_not_stop_the_next(
+        self, make_gateway
+    ):
+        """The last of an answer may congest the client, but not its upstream."""
+        gateway = await make_gateway(answer_timeout=2.0)
+        size = 40_000  # so that the rest comes in one piece
+        go_on = asyncio.Event()
+
+        async def in_two(_, served):
+            await served.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nx" % size)
+            await go_on.wait()
+            await served.send(b"x" * (size - 1))
+
+        gateway.upstream.answering = in_two
+        slow = await narrow_client(gateway)
+        await slow.send(gateway.request(gateway.batch("open-key")))
+        await slow.reader.readuntil(b"\r\n\r\n")
+        slow.writer.transport.pause_reading()
+        (connection,) = gateway.server.connections
+        go_on.set()
+        await until(lambda: connection.is_congested)
+        await until(lambda: connection._exchange is None)
+        gateway.upstream.answer_with(OK)
+        assert (await gateway.ask(gateway.batch("open-key"))).status == 200
+        assert gateway.upstream.connections == 1
 
 
 async def narrow_client(gateway):
@@ -233,3 +280,44 @@ async def narrow_client(gateway):
             socket.SOL_SOCKET, socket.SO_SNDBUF, 4096
         )
     return client
+
+
+class TestLeaks:
+    async def test_leaving_in_every_phase_leaves_nothing_open(self, gateway, world):
+        """Before the head, in it, in the body, before the answer, and in it."""
+        open_before = open_files()
+        tasks_before = len(asyncio.all_tasks())
+        request = gateway.request(gateway.batch(), token=world.token())
+        begun = asyncio.Event()
+
+        async def half(_, served):
+            await served.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+            begun.set()
+            await served.reader.read()
+
+        gateway.upstream.answering = half
+        for phase in (b"", request[:20], request[:-5], request, request):
+            for _ in range(30):
+                client = await RawClient.connect(gateway.port)
+                begun.clear()
+                await client.send(phase)
+                if phase is request:
+                    await client.reader.readuntil(b"\r\n\r\n")
+                await reset(client)
+        await until(lambda: not gateway.counters.connections_now)
+        assert gateway.counters.body_bytes_now == 0
+        assert not gateway.server.tasks
+        await gateway.upstream.stop()
+        await until(lambda: not gateway.counters.upstream_connections_now)
+        await until(lambda: open_files() < open_before)
+        await until(lambda: len(asyncio.all_tasks()) <= tasks_before)
+
+    async def test_a_connection_is_forgotten_when_it_ends(self, gateway):
+        for _ in range(50):
+            assert (await gateway.ask(gateway.batch("open-key"))).status == 200
+        for client in gateway.clients:
+            await client.close()
+        await until(lambda: not gateway.server.connections)
+        assert not any(
+            isinstance(each, ServerConnection) for each in gateway.server.connections
+        )

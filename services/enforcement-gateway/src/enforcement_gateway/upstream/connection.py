@@ -79,6 +79,8 @@ class UpstreamConnection(asyncio.Protocol):
     # --- used by whoever waits for the answer ---
 
     def pause(self) -> None:
+        if not self._busy:
+            return  # this was the last of it; the next answer is somebody else's
         self._transport.pause_reading()
         self.deadline = _FOREVER  # the client is slow, not the upstream
 
@@ -104,14 +106,14 @@ class UpstreamConnection(asyncio.Protocol):
         if not self._busy:
             self.close()  # nobody asked
             return
-        self.deadline = self._loop.time() + self._patience
         try:
             self._parser.feed(data)
         except Rubbish:
             self._fail(Reason.UPSTREAM_RUBBISH)
             return
         head = self._parser.head
-        if head is not None:
+        if head is not None:  # a head that drips is as good as silence
+            self.deadline = self._loop.time() + self._patience
             self._deliver(head)
 
     def connection_lost(self, exc: Exception | None) -> None:

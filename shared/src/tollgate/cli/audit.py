@@ -232,11 +232,10 @@ def _line_of(event: dict[str, Any]) -> str:
         for name, value in (event.get("data") or {}).items()
         if name not in ("type", "must_understand", "pem") and value is not None
     }
-    actor = (event.get("metadata") or {}).get("actor", "-")
     details = " ".join(f"{name}={_short(value)}" for name, value in data.items())
     return (
         f"{event['recorded_at']}  {event['log']}#{event['position']:<6}"
-        f" {event['type']:<32} {event['stream']}  by {actor}  {details}"
+        f" {event['type']:<32} {event['stream']}  by {event['actor']}  {details}"
     ).rstrip()
 
 

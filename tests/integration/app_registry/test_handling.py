@@ -36,6 +36,7 @@ from app_registry.testing.workspace import key
 from local_stack.databases import Database
 from tollgate.clock import SystemClock
 from tollgate.eventlog import EventLog
+from tollgate.events import RecordedEvent
 from tollgate.events.registry import Grant, Role
 from tollgate.messaging.subscription import Subscription
 from tollgate.registry.source_types import SOURCE_TYPES
@@ -73,8 +74,11 @@ class LevelFirst:
             log, known, types=SOURCE_TYPES, clock=SystemClock()
         )
 
-    async def handle(self, command: Command, asking: Asking) -> Outcome:
+    async def make_level(self) -> None:
         await level(self._known)
+
+    async def handle(self, command: Command, asking: Asking) -> Outcome:
+        await self.make_level()
         return await self._handler.handle(command, asking)
 
 
@@ -194,6 +198,33 @@ class TestIdempotency:
         )
         assert [each.entity.version for each in outcomes] == [3] * 20
         assert (await log.head()).position == before.position + 1
+
+    async def test_a_try_that_comes_too_late_is_answered_as_the_one_in_time(
+        self,
+        registry: LevelFirst,
+        asking: Asking,
+        log: EventLog,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """The other try is recorded after this one looked, and before it decides."""
+        await registry.handle(create_app, asking)
+        delete, keyed = (
+            DeleteApp(app_id="app_1", confirm_name="Shop"),
+            again(asking, "k1"),
+        )
+        look = log.read_command
+
+        async def look_too_early(command_id: str) -> list[RecordedEvent]:
+            monkeypatch.setattr(log, "read_command", look)
+            seen = await look(command_id)
+            await registry.handle(delete, keyed)
+            await registry.make_level()
+            return seen
+
+        monkeypatch.setattr(log, "read_command", look_too_early)
+        outcome = await registry.handle(delete, keyed)
+        assert outcome.replayed
+        assert outcome.entity.deleted
 
     async def test_a_key_is_for_one_request(
         self, registry: LevelFirst, asking: Asking, log: EventLog

@@ -244,6 +244,12 @@ class TestVerify:
             half = len(signature) // 2
             return b"\0" + signature[:half] + b"\0" + signature[half:]
 
+        def widened(message: bytes) -> bytes:
+            """The same two numbers, the second with a leading zero."""
+            signature = key.sign(message)
+            half = len(signature) // 2
+            return signature[:half] + b"\0" + signature[half:]
+
         for other in (
             lambda message: key.sign(message) + b"\0",
             lambda message: b"\0" + key.sign(message),
@@ -251,6 +257,7 @@ class TestVerify:
             lambda message: b"\0" * len(key.sign(message)),
             lambda message: b"\xff" * len(key.sign(message)),
             shifted,
+            widened,
         ):
             with pytest.raises(BadSignature):
                 verify(decode(compact(header, b"{}", other)), key.public)
@@ -303,7 +310,24 @@ class TestBase64Url:
 
     @pytest.mark.parametrize(
         "text",
-        ["A", "AB", "AAB", "AA=", "AA==", "+A", "/A", "A A", "AA\n", "ÄA", "A.A"],
+        [
+            "A",
+            "AB",
+            "AAB",
+            "AA=",
+            "AA==",
+            "+A",
+            "/A",
+            "A A",
+            "AA\n",
+            "ÄA",
+            "A.A",
+            "AAAA    ",
+            "AA====AA",
+            "AAAA\n\n\n\n",
+            "AA++++AA",
+            "AAAA....",
+        ],
     )
     def test_other_texts_are_refused(self, text: str) -> None:
         with pytest.raises(NotBase64Url):

@@ -73,4 +73,5 @@ def test_stale_is_what_the_design_calls_so():
         Reason.TOKEN_REVOKED,
         Reason.APP_KEY_RETIRED,
         Reason.TOKEN_SIGNING_KEY_COMPROMISED,
+        Reason.TOKEN_SIGNING_KEY_RETIRED,
     }

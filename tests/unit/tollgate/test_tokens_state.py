@@ -141,6 +141,26 @@ class TestSigningKeys:
         key = state_of(self.announced, *facts, stream=self.stream).signing_keys["sk"]
         assert (key.status, key.verifies) == (status, verifies)
 
+    @pytest.mark.parametrize(
+        "later", [SigningKeyActivated(), SigningKeyRetired(last_expiry=LATER)]
+    )
+    def test_compromised_is_for_good(self, later: Event) -> None:
+        facts = (self.announced, SigningKeyActivated(), SigningKeyCompromised(), later)
+        key = state_of(*facts, stream=self.stream).signing_keys["sk"]
+        assert not key.verifies
+        assert key.version == len(facts)
+
+    def test_a_retired_one_outlives_the_tokens_it_signed_in_its_time(self) -> None:
+        retired = SigningKeyRetired(last_expiry=LATER)
+        before, after = (
+            state_of(self.announced, *facts, stream=self.stream).signing_keys["sk"]
+            for facts in ((), (SigningKeyActivated(), retired))
+        )
+        latest = LATER.timestamp()
+        assert before.outlives(latest + 1)
+        assert after.outlives(latest)
+        assert not after.outlives(latest + 1)
+
     def test_one_that_was_never_announced_stops_the_reader(self) -> None:
         with pytest.raises(UnreadableEvent):
             state_of(SigningKeyActivated(), stream=self.stream)

@@ -54,6 +54,13 @@ class SigningKey(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a token it signed may still be good."""
         return self.status is not SigningKeyStatus.COMPROMISED
 
+    def outlives(self, exp: float) -> bool:
+        """Whether a token with that `exp` may be one it signed while it was in use.
+
+        Who steals a key that was retired long ago can sign, but nothing for today.
+        """
+        return self.last_expiry is None or exp <= self.last_expiry.timestamp()
+
 
 class AppRevocations(msgspec.Struct, frozen=True, kw_only=True):
     """What is cut of one app's tokens, other than token by token.
@@ -152,6 +159,8 @@ class TokensState:
             raise UnreadableEvent(f"event {recorded.position} is about no known key")
         known = replace(known, version=recorded.version)
         match event:
+            case _ if not known.verifies:
+                pass  # compromised is for good, whatever is said of it later
             case SigningKeyActivated():
                 known = replace(
                     known,

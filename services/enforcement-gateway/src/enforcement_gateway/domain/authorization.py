@@ -17,7 +17,7 @@ from tollgate.oauth.access_tokens import TokenRefusal, VerifiedAccessToken
 from tollgate.registry.oauth_app import OAuthApp
 from tollgate.registry.source import Source
 from tollgate.registry.state import RegistryState
-from tollgate.tokens.state import TokensState
+from tollgate.tokens.state import SigningKey, TokensState
 
 
 class Naming(msgspec.Struct, frozen=True):
@@ -37,7 +37,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     source: Source | None = None
     mixed: bool = False
     app: OAuthApp | None = None
-    signing_key_is_good: bool = False
+    signing_key: SigningKey | None = None
     revoked: bool = False
 
 
@@ -119,12 +119,11 @@ def facts_about(
     mixed = naming.reason is Reason.SOURCES_MIXED
     if isinstance(token, Reason):
         return Facts(source=naming.source, mixed=mixed)
-    signing_key = tokens.signing_keys.get(token.signing_kid)
     return Facts(
         source=naming.source,
         mixed=mixed,
         app=registry.apps.get(token.client_id),
-        signing_key_is_good=signing_key is not None and signing_key.verifies,
+        signing_key=tokens.signing_keys.get(token.signing_kid),
         revoked=tokens.is_revoked(
             client_id=token.client_id,
             jti=token.jti,
@@ -158,8 +157,13 @@ def authorize(
         return Deny(token)
     if audience not in token.audiences:
         return Deny(Reason.TOKEN_AUDIENCE_WRONG)
-    if not facts.signing_key_is_good:
+    signing_key = facts.signing_key
+    if signing_key is None:
+        return Deny(Reason.TOKEN_SIGNING_KEY_UNKNOWN)
+    if not signing_key.verifies:
         return Deny(Reason.TOKEN_SIGNING_KEY_COMPROMISED)
+    if not signing_key.outlives(token.exp):
+        return Deny(Reason.TOKEN_SIGNING_KEY_RETIRED)
     untimely = token.refusal_at(now)
     if untimely is not None:
         return Deny(OF_TOKENS[untimely])

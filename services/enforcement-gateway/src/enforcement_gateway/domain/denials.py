@@ -36,6 +36,7 @@ class Reason(StrEnum):
     TOKEN_EXPIRED = "token_expired"
     TOKEN_REVOKED = "token_revoked"
     TOKEN_SIGNING_KEY_COMPROMISED = "token_signing_key_compromised"
+    TOKEN_SIGNING_KEY_RETIRED = "token_signing_key_retired"
     APP_UNKNOWN = "app_unknown"
     APP_DELETED = "app_deleted"
     APP_KEY_UNKNOWN = "app_key_unknown"
@@ -195,6 +196,9 @@ DENIALS: Mapping[Reason, Denial] = MappingProxyType(
         Reason.TOKEN_REVOKED: _bad_token("the access token was revoked", stale=True),
         Reason.TOKEN_SIGNING_KEY_COMPROMISED: _bad_token(
             "the access token was ended with the key that signed it", stale=True
+        ),
+        Reason.TOKEN_SIGNING_KEY_RETIRED: _bad_token(
+            "the access token was signed after its key was retired", stale=True
         ),
         Reason.APP_UNKNOWN: _bad_token("the app is not known", unknown=True),
         Reason.APP_DELETED: _bad_token("the app was deleted"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import app_registry.http.problems
 import app_registry.settings
 import enforcement_gateway.settings
+import token_issuer.http.problems
 import token_issuer.settings
 from local_stack.choices import PREFIX as CHOICES_PREFIX
 from local_stack.choices import Choices
@@ -77,9 +78,14 @@ does not know) have the type `about:blank`.
 
 def problems_page() -> str:
     """The text of docs/problems.md."""
+    of_registry = tuple(app_registry.http.problems.REFUSALS.values())
+    of_issuer = tuple(token_issuer.http.problems.REFUSALS.values())
     sections = {
         "Of the request": REQUEST_PROBLEMS,
-        "Of the app-registry": tuple(app_registry.http.problems.REFUSALS.values()),
+        "Of the app-registry": of_registry,
+        "Of the token-issuer": tuple(
+            kind for kind in of_issuer if kind not in of_registry
+        ),
     }
     return "\n".join(
         [

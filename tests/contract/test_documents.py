@@ -34,3 +34,10 @@ def test_the_page_of_the_admin_api_names_every_route() -> None:
     }
     page = (DOCS / "admin-api.md").read_text(encoding="utf-8")
     assert set(re.findall(r"`((?:[A-Z]+) /[^`?]*)`", page)) == routes
+
+
+def test_the_name_of_a_problem_means_one_thing() -> None:
+    """Two services that refuse for the same reason say the same."""
+    slugs = re.findall(r"^### (.+)$", PAGES["problems.md"](), re.MULTILINE)
+
+    assert len(set(slugs)) == len(slugs)

@@ -8,9 +8,11 @@ import pytest
 from token_issuer.patience import Patience
 from tollgate.errors import Unavailable
 
+LIMIT = timedelta(seconds=5)
+
 
 async def test_what_is_over_in_time_is_not_disturbed() -> None:
-    patience = Patience()
+    patience = Patience(LIMIT)
 
     async with patience.hold():
         assert patience.held == 1
@@ -29,7 +31,7 @@ async def test_after_the_limit_it_is_503() -> None:
 
 
 async def test_one_too_many_is_503_at_once() -> None:
-    patience = Patience(max_held=1)
+    patience = Patience(LIMIT, max_held=1)
 
     async with patience.hold():
         with pytest.raises(Unavailable, match="too many"):
@@ -39,7 +41,7 @@ async def test_one_too_many_is_503_at_once() -> None:
 
 
 async def test_a_refusal_passes_through_and_frees_the_place() -> None:
-    patience = Patience(max_held=1)
+    patience = Patience(LIMIT, max_held=1)
 
     with pytest.raises(KeyError):
         async with patience.hold():

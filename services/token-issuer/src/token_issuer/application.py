@@ -74,6 +74,7 @@ def create_application(
     application[collaborators.trusted_proxies] = settings.proxies
     application.cleanup_ctx.append(_Lifetime(settings, registry).run)
     application.on_shutdown.append(_let_waiting_readers_go)
+    application.on_response_prepare.append(_say_nothing_of_the_server)
     path = urlsplit(settings.issuer).path
     issue = form_endpoint("token", token)
     application.add_routes(
@@ -141,7 +142,7 @@ class _Lifetime:
         issuance = Issuance(foundation.issuance_log)
         records = TokenRecords(foundation.tokens_log, issuer=settings.issuer)
         revocations = Revocations(foundation.tokens_log, records, clock)
-        patience = Patience()
+        patience = Patience(settings.patience)
         grant = ClientCredentialsGrant(
             issuer=settings.issuer,
             audiences=settings.audiences,
@@ -255,3 +256,10 @@ async def _read_feed(request: web.Request) -> web.Response:
 
 async def _let_waiting_readers_go(application: web.Application) -> None:
     application[collaborators.notifications].close()
+
+
+async def _say_nothing_of_the_server(
+    _request: web.Request, response: web.StreamResponse
+) -> None:
+    """Which versions run here is of use to attackers only."""
+    response.headers.pop("Server", None)

@@ -33,6 +33,10 @@ class Knowledge:
     def tokens(self) -> TokensState:
         return self._tokens.state
 
+    def own_age(self) -> float:
+        """Seconds since this service's own log was read last."""
+        return self._tokens.age()
+
     async def become_fresh(self) -> None:
         """Wait until decisions may be taken; the caller bounds the wait."""
         while not self.view.fresh():

@@ -11,14 +11,13 @@ from datetime import timedelta
 
 from tollgate.errors import Unavailable
 
-LIMIT = timedelta(seconds=5)
 MAX_HELD = 1000
 
 
 class Patience:
     """`limit` is for the whole of a request, `max_held` for the process."""
 
-    def __init__(self, limit: timedelta = LIMIT, max_held: int = MAX_HELD) -> None:
+    def __init__(self, limit: timedelta, max_held: int = MAX_HELD) -> None:
         self._limit = limit
         self._max_held = max_held
         self.held = 0

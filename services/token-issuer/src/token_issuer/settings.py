@@ -22,8 +22,8 @@ from tollgate.settings import Secret
 
 PREFIX = "TOKEN_ISSUER"
 
-LEAD_MARGIN = timedelta(minutes=1)
-"""How much longer than a view may be old a key is announced before it signs."""
+LEAD_MARGIN = 0.2
+"""By what part of `max_age` a key is announced for longer before it signs."""
 
 TAIL_MARGIN = timedelta(days=1)
 """For replicas that sign a little longer than they should, and for clocks."""
@@ -130,6 +130,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             description="refused requests of one address before it has to wait",
         ),
     ] = 600
+    patience: Annotated[
+        timedelta,
+        Meta(
+            description="how long a request waits for passing trouble to be over, "
+            "before it is told to come back later"
+        ),
+    ] = timedelta(seconds=5)
     publish_issuance: Annotated[
         bool, Meta(description="whether the issuance log is published as well")
     ] = False
@@ -180,7 +187,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def key_policy(self) -> KeyPolicy:
         return KeyPolicy(
             rotation_interval=self.signing_key_interval,
-            lead=self.max_age + LEAD_MARGIN,
+            lead=self.max_age * (1 + LEAD_MARGIN),
             tail=timedelta(seconds=MAX_LIFETIME) + TAIL_MARGIN,
         )
 

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 
 import aio_pika
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.abc import AbstractChannel, AbstractConnection, TimeoutType
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
 from tollgate.messaging.alarms import Limiter
@@ -105,6 +105,7 @@ class Broker:
                 timeout=CONNECT_TIMEOUT,
                 heartbeat=HEARTBEAT,
                 name=f"{self.service} {purpose}",
+                connection_class=_Connection,
             )
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
@@ -120,6 +121,18 @@ def _told_to_end() -> bool:
     """Whether this task is cancelled: aiormq makes an error of its own of that."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+class _Connection(aio_pika.Connection):
+    """Closes itself when it cannot be made: else it would when it is collected, in
+    whatever loop runs then, or in none."""
+
+    async def connect(self, timeout: TimeoutType = None) -> None:  # noqa: ASYNC109 - aio-pika's own
+        try:
+            await super().connect(timeout)
+        except BaseException:
+            await self.close()
+            raise
 
 
 async def _close(connection: AbstractConnection) -> None:

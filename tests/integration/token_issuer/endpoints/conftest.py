@@ -45,15 +45,18 @@ def settings(database: Database, registry: RegistryStandIn) -> Settings:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def issuer(
-    database: Database, settings: Settings
+    database: Database, settings: Settings, registry: RegistryStandIn
 ) -> AsyncIterator[IssuerUnderTest]:
     await migrate_database(database.owner_url, database.service_url)
     async with serving(settings) as issuer:
+        registry.readers.append(issuer)
         yield issuer
+        registry.readers.remove(issuer)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def app(registry: RegistryStandIn) -> RegisteredApp:
+async def app(registry: RegistryStandIn, issuer: IssuerUnderTest) -> RegisteredApp:
+    """One that the issuer knows."""
     return await registry.add_app()
 
 

@@ -393,8 +393,10 @@ class TestWhoMay:
     ) -> None:
         """Unknown is not no."""
         for _ in range(3):
-            app = await registry.add_app()
-            bearer = await registry.add_member(Grant(role=Role.WORKSPACE_OWNER))
+            app = await registry.add_app(wait=False)
+            bearer = await registry.add_member(
+                Grant(role=Role.WORKSPACE_OWNER), wait=False
+            )
             assert (await issuer.revoke_as(bearer, app, {"all": True})).status == 201
 
 

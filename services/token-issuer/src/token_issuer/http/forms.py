@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 import msgspec
+import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
@@ -20,6 +21,8 @@ from token_issuer.http.oauth_responses import RequestTimedOut, json_response
 from tollgate.errors import Unavailable
 from tollgate.oauth.errors import OAuthError, TemporarilyUnavailable, TooManyRequests
 from tollgate.oauth.forms import parse_form
+
+logger = structlog.get_logger(__name__)
 
 BODY_TIMEOUT = 10.0
 """Seconds for a body to arrive."""
@@ -50,9 +53,17 @@ def form_endpoint(name: str, handler: FormHandler) -> Handler:
             response = json_response(await _answer(request, handler))
         except OAuthError as error:
             outcomes.labels(name, error.error).inc()
+            logger.info(
+                "request refused",
+                endpoint=name,
+                error=error.error,
+                reason=error.description,
+                client_address=caller_of(request).address,
+            )
             raise
-        except Unavailable:
+        except Unavailable as trouble:
             outcomes.labels(name, TemporarilyUnavailable.error).inc()
+            logger.warning("request not answered", endpoint=name, reason=str(trouble))
             raise
         outcomes.labels(name, "ok").inc()
         return response

@@ -8,6 +8,9 @@ from token_issuer.keyring import CannotSign
 from tollgate.http.bodies import json_response
 from tollgate.projections.view import ViewStatus
 
+UNREAD_AFTER = 5.0
+"""Seconds: who has not read their own log for longer records nothing either."""
+
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """`reasons` say what is missing for it to be ready."""
@@ -25,6 +28,8 @@ def status_of(application: web.Application) -> Status:
         for log in view.logs
         if not log.ready
     ]
+    if known.own_age() > UNREAD_AFTER:
+        reasons.append("the database does not answer")
     try:
         application[keyring].signing_key(known.tokens.signing_keys)
     except CannotSign as trouble:

@@ -49,12 +49,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IssuerUnderTest:
-    """Sends what clients send."""
+    """Sends what clients send. `name` is the issuer identifier, `url` where it is."""
 
-    def __init__(
-        self, settings: Settings, url: str, session: aiohttp.ClientSession
-    ) -> None:
-        self.settings = settings
+    def __init__(self, name: str, url: str, session: aiohttp.ClientSession) -> None:
+        self.name = name
         self.url = url
         self._session = session
 
@@ -88,7 +86,7 @@ class IssuerUnderTest:
         return client_assertion(
             app.key,
             client_id=app.id,
-            issuer=self.settings.issuer,
+            issuer=self.name,
             **{"now": time.time(), **claims},  # type: ignore[arg-type]
         )
 
@@ -165,6 +163,15 @@ class IssuerUnderTest:
                     return
                 await asyncio.sleep(0.02)
 
+    async def until_logs_are_known(self) -> None:
+        """Wait until it knows both logs, whatever else it may lack."""
+        async with asyncio.timeout(READY_WITHIN):
+            while True:
+                logs = (await self.get("/status")).json["view"]["logs"]
+                if all(log["ready"] for log in logs):
+                    return
+                await asyncio.sleep(0.02)
+
     async def until_ready(self, *, ready: bool = True) -> Answer:
         """Wait until it says that it is, or is not."""
         async with asyncio.timeout(READY_WITHIN):
@@ -177,18 +184,22 @@ class IssuerUnderTest:
 
 @asynccontextmanager
 async def serving(
-    settings: Settings, *, clock: Clock | None = None, ready: bool = True
+    settings: Settings,
+    *,
+    port: int = 0,
+    clock: Clock | None = None,
+    ready: bool = True,
 ) -> AsyncIterator[IssuerUnderTest]:
-    """One process' worth of the service, until the block ends."""
+    """One process' worth of the service, until the block ends; 0 is any port."""
     runner = web.AppRunner(
         create_application(settings, clock=clock), shutdown_timeout=1.0
     )
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
         async with aiohttp.ClientSession() as session:
             url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-            issuer = IssuerUnderTest(settings, url, session)
+            issuer = IssuerUnderTest(settings.issuer, url, session)
             if ready:
                 await issuer.until_ready()
             yield issuer

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Protocol
 
 import msgspec
 from aiohttp import web
@@ -43,8 +44,17 @@ class RegisteredApp(msgspec.Struct, frozen=True, kw_only=True):
     key: SigningKey
 
 
+class Reader(Protocol):
+    """Whoever can tell how far it has read the registry log."""
+
+    async def until_registry_is_at(self, position: int) -> None: ...
+
+
 class RegistryStandIn:
-    """Its feed can be stopped and started again, as if the service were."""
+    """Its feed can be stopped and started again, as if the service were.
+
+    What is added is waited for in every issuer of `readers`, unless it is told not to.
+    """
 
     secret = Secret("the-issuers-own-credential")
 
@@ -54,6 +64,7 @@ class RegistryStandIn:
         self._runner: web.AppRunner | None = None
         self._port = 0
         self.reads = 0
+        self.readers: list[Reader] = []
 
     @property
     def url(self) -> str:
@@ -86,11 +97,12 @@ class RegistryStandIn:
         key: SigningKey | None = None,
         scopes: tuple[Scope, ...] = (Scope.TRACKING_API_WRITE,),
         token_lifetime: int = DAY,
+        wait: bool = True,
     ) -> RegisteredApp:
         """An app as an owner would have created it."""
         app_id = new_id("app")
         key = key or signing_key(Algorithm.RS256)
-        await self.append(
+        position = await self.append(
             f"oauth_app-{app_id}",
             OAuthAppCreated(
                 workspace_id=WORKSPACE,
@@ -100,9 +112,13 @@ class RegistryStandIn:
             ),
             key_added(key),
         )
+        if wait:
+            await self._until_known(position)
         return RegisteredApp(id=app_id, key=key)
 
-    async def add_member(self, *grants: Grant, workspace: str = WORKSPACE) -> str:
+    async def add_member(
+        self, *grants: Grant, workspace: str = WORKSPACE, wait: bool = True
+    ) -> str:
         """A member with these roles; the access token that they show."""
         member_id, token = new_id("mem"), new_access_token()
         added = MemberAdded(
@@ -115,8 +131,14 @@ class RegistryStandIn:
             secret_hash=token.secret_hash,
         )
         await self.append(f"member-{member_id}", added)
-        await self.append(f"access_token-{token.id}", issued)
+        position = await self.append(f"access_token-{token.id}", issued)
+        if wait:
+            await self._until_known(position)
         return token.text
+
+    async def _until_known(self, position: int) -> None:
+        for reader in self.readers:
+            await reader.until_registry_is_at(position)
 
     async def _read(self, request: web.Request) -> web.Response:
         self.reads += 1

@@ -1,0 +1,158 @@
+"""Several processes of the issuer over one database behave as one."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from local_stack.databases import Database
+from token_issuer.settings import Settings
+from token_issuer.testing.issuer import IssuerUnderTest, serving
+from token_issuer.testing.registry import RegisteredApp, RegistryStandIn
+from tollgate.database import Pool, connect
+from tollgate.eventlog import EventLog
+from tollgate.oauth.algorithms import Algorithm
+from tollgate.oauth.jws import decode
+from tollgate.testing.keys import signing_key
+from tollgate.testing.tokens import client_assertion
+
+
+async def test_an_assertion_shown_to_all_replicas_at_once_works_once(
+    settings: Settings, app: RegisteredApp, issuance_log: EventLog
+) -> None:
+    async with serving(settings) as a, serving(settings) as b, serving(settings) as c:
+        rounds = 15
+        for _ in range(rounds):
+            form = a.token_form(app)
+
+            answers = await asyncio.gather(
+                *(issuer.post_form("/token", form) for issuer in (a, b, c) * 4)
+            )
+
+            statuses = Counter(answer.status for answer in answers)
+            assert statuses == {200: 1, 401: 11}
+            for answer in answers:
+                if answer.status == 401:
+                    assert answer.json["error"] == "invalid_client"
+        recorded = await issuance_log.load(f"oauth_app-{app.id}")
+        assert len(recorded) == rounds
+
+
+async def test_an_assertion_is_used_up_over_a_restart(
+    settings: Settings, app: RegisteredApp
+) -> None:
+    async with serving(settings) as before:
+        form = before.token_form(app)
+        assert (await before.post_form("/token", form)).status == 200
+
+    async with serving(settings) as after:
+        replayed = await after.post_form("/token", form)
+
+        assert replayed.status == 401
+        assert replayed.json["error"] == "invalid_client"
+
+
+async def test_one_jti_of_two_apps_are_two(
+    settings: Settings, two_apps: tuple[RegisteredApp, RegisteredApp]
+) -> None:
+    """The sample script takes small random numbers: they collide between apps."""
+    async with serving(settings) as issuer:
+        for app in two_apps:
+            form = issuer.token_form(app, jti="17")
+            assert (await issuer.post_form("/token", form)).status == 200
+
+
+async def test_a_forged_assertion_uses_up_nothing(
+    issuer: IssuerUnderTest, app: RegisteredApp, pool: Pool
+) -> None:
+    """Whoever guesses a `jti` must not be able to lock its owner out."""
+    genuine = issuer.token_form(app, jti="the-one")
+    forger = signing_key(Algorithm.RS256, 9)
+    forged = client_assertion(
+        forger,
+        client_id=app.id,
+        issuer=issuer.name,
+        now=0,
+        jti="the-one",
+    )
+    mutated = genuine["client_assertion"][:-12] + "A" * 12
+
+    for assertion in (forged, mutated):
+        answer = await issuer.post_form(
+            "/token", {**genuine, "client_assertion": assertion}
+        )
+        assert answer.status == 401
+
+    assert await pool.fetchval("SELECT count(*) FROM issuance.spent_jtis") == 0
+    assert (await issuer.post_form("/token", genuine)).status == 200
+
+
+async def test_a_refused_request_uses_up_nothing(
+    issuer: IssuerUnderTest, app: RegisteredApp, pool: Pool
+) -> None:
+    expired = issuer.token_form(app, now=1_000_000_000)
+    bad_scope = {**issuer.token_form(app), "scope": "unknown"}
+
+    for form in (expired, bad_scope):
+        assert (await issuer.post_form("/token", form)).status == 400
+
+    assert await pool.fetchval("SELECT count(*) FROM issuance.spent_jtis") == 0
+
+
+async def test_replicas_that_start_together_sign_with_one_key(
+    settings: Settings, app: RegisteredApp
+) -> None:
+    async with serving(settings) as a, serving(settings) as b:
+        tokens = [await issuer.token_of(app) for issuer in (a, b)]
+        key_sets = [await each.get("/.well-known/jwks.json") for each in (a, b)]
+
+        assert len({decode(token).header.kid for token in tokens}) == 1
+        assert {key["kid"] for key in key_sets[0].json["keys"]} == {
+            key["kid"] for key in key_sets[1].json["keys"]
+        }
+        assert len(key_sets[0].json["keys"]) == 2
+
+
+async def test_what_one_replica_revokes_the_other_knows_at_once(
+    settings: Settings, app: RegisteredApp
+) -> None:
+    async with serving(settings) as a, serving(settings) as b:
+        token = await a.token_of(app)
+        assert (await b.introspect(app, token)).json["active"] is True
+
+        assert (await a.revoke(app, token)).status == 200
+
+        assert (await b.introspect(app, token)).json == {"active": False}
+
+
+async def test_spent_assertions_are_forgotten_once_they_are_of_no_use(
+    issuer: IssuerUnderTest,
+    app: RegisteredApp,
+    issuer_database: Database,
+    pool: Pool,
+) -> None:
+    """By the log's time, and hours later: a replica's clock may be wrong."""
+    await issuer.token_of(app)
+    remembered = await pool.fetchrow(
+        """
+        SELECT expires_at - clock_timestamp() > interval '1 hour' AS long
+        FROM issuance.spent_jtis
+        """
+    )
+    assert remembered is not None
+    assert remembered["long"]
+
+    owner = await connect(issuer_database.owner_url, application_name="tests")
+    await owner.execute(
+        "UPDATE issuance.spent_jtis SET expires_at = expires_at - interval '5 hours'"
+    )
+    await owner.close()
+
+    assert await pool.fetchval("SELECT issuance.prune_spent_jtis()") == 1
+
+
+@pytest.fixture
+async def two_apps(
+    registry: RegistryStandIn,
+) -> tuple[RegisteredApp, RegisteredApp]:
+    return await registry.add_app(), await registry.add_app()

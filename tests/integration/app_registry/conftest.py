@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession, web
@@ -17,6 +18,9 @@ from app_registry.settings import Settings
 from app_registry.testing.api import Api
 from app_registry.testing.issuer import FEED_SECRET, ISSUER, Issuer
 from local_stack.databases import Database
+from local_stack.ledger import Ledger
+from local_stack.ports import free_ports
+from local_stack.service_process import ServiceProcess
 from tollgate.background import running
 from tollgate.database import Pool, open_pool
 from tollgate.eventlog import EventLog, open_event_log
@@ -98,6 +102,30 @@ async def serving(settings: Settings) -> AsyncIterator[str]:
         yield url
     finally:
         await runner.cleanup()
+
+
+def registry_process(database: Database, folder: Path) -> ServiceProcess:
+    """The service as a process of its own, not started yet; it logs into `folder`."""
+    (port,) = free_ports(1)
+    process = ServiceProcess(
+        "app-registry",
+        "app_registry",
+        log=folder / f"registry-{port}.log",
+        ledger=Ledger(folder / "processes.json"),
+        environment={
+            "APP_REGISTRY_DATABASE_URL": database.service_url,
+            "APP_REGISTRY_AMQP_URL": "amqp://127.0.0.1:1",
+            "APP_REGISTRY_ISSUER_URL": "http://127.0.0.1:1",
+            "APP_REGISTRY_ISSUER_FEED_SECRET": "a feed credential",
+            "APP_REGISTRY_PORT": str(port),
+            "APP_REGISTRY_FEED_READERS": (
+                '[{"name":"test","secrets":["a feed credential"],"logs":["registry"]}]'
+            ),
+        },
+        health_port=port,
+    )
+    process.url = f"http://127.0.0.1:{port}"
+    return process
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ it says of every command what must come of it, before it is sent.
 """
 
 import asyncio
-import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import count
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -28,8 +28,7 @@ from hypothesis.stateful import (
 )
 from tests.integration.app_registry.conftest import (
     make_owner,
-    serving,
-    settings_for,
+    registry_process,
 )
 
 from app_registry import bootstrap
@@ -87,24 +86,20 @@ class App:
 
 
 class Server:
-    """A real registry in a thread of its own, for a machine that knows no asyncio."""
+    """A real registry, asked from a machine that knows no asyncio."""
 
-    def __init__(self, postgres_url: str) -> None:
+    def __init__(self, postgres_url: str, folder: Path) -> None:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
-        self._thread.start()
         self._stack = AsyncExitStack()
         self._numbers = count(1)
         self.database: Database
-        self.run(self._open(postgres_url))
+        self.run(self._open(postgres_url, folder))
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+        return self._loop.run_until_complete(asyncio.wait_for(work, 30))
 
     def close(self) -> None:
         self.run(self._stack.aclose())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
         self._loop.close()
 
     def new_owner(self) -> Api:
@@ -114,14 +109,18 @@ class Server:
     def fold(self) -> RegistryState:
         return self.run(self._fold())
 
-    async def _open(self, postgres_url: str) -> None:
+    async def _open(self, postgres_url: str, folder: Path) -> None:
         enter = self._stack.enter_async_context
         self.database = await enter(temporary_database(postgres_url))
         await bootstrap.migrate(
             Secret(self.database.owner_url), Secret(self.database.service_url)
         )
         self._session = await enter(ClientSession())
-        self._url = await enter(serving(settings_for(self.database)))
+        # A process: beside hypothesis, a thread that compiles code trips CPython 3.11.
+        process = registry_process(self.database, folder)
+        self._stack.callback(process.discard)
+        process.start()
+        self._url = process.url
 
     async def _new_owner(self) -> Api:
         name = f"Workspace {next(self._numbers)}"
@@ -141,8 +140,10 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(postgres_url: str) -> Iterator[Server]:
-    running = Server(postgres_url)
+def server(
+    postgres_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    running = Server(postgres_url, tmp_path_factory.mktemp("model"))
     yield running
     running.close()
 

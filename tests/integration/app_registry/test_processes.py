@@ -18,13 +18,11 @@ from app_registry import bootstrap
 from app_registry.testing.api import Answer, Api
 from app_registry.testing.requests import app_body, source_body
 from local_stack.databases import Database, temporary_database
-from local_stack.ledger import Ledger
-from local_stack.ports import free_ports
 from local_stack.postgres import Postgres
 from local_stack.service_process import ServiceProcess
 from tollgate.settings import Secret
 
-from .conftest import make_owner
+from .conftest import make_owner, registry_process
 
 RACES = 1000
 LANES = 10
@@ -36,31 +34,10 @@ Start = Callable[[Database], Awaitable[ServiceProcess]]
 @pytest.fixture
 async def start(tmp_path: Path) -> AsyncIterator[Start]:
     """Starts a registry process on a database; all are gone afterwards."""
-    ledger = Ledger(tmp_path / "processes.json")
-    numbers = count(1)
     async with AsyncExitStack() as stack:
 
         async def start_one(database: Database) -> ServiceProcess:
-            (port,) = free_ports(1)
-            process = ServiceProcess(
-                "app-registry",
-                "app_registry",
-                log=tmp_path / f"registry-{next(numbers)}.log",
-                ledger=ledger,
-                environment={
-                    "APP_REGISTRY_DATABASE_URL": database.service_url,
-                    "APP_REGISTRY_AMQP_URL": "amqp://127.0.0.1:1",
-                    "APP_REGISTRY_ISSUER_URL": "http://127.0.0.1:1",
-                    "APP_REGISTRY_ISSUER_FEED_SECRET": "a feed credential",
-                    "APP_REGISTRY_PORT": str(port),
-                    "APP_REGISTRY_FEED_READERS": (
-                        '[{"name":"test","secrets":["a feed credential"],'
-                        '"logs":["registry"]}]'
-                    ),
-                },
-                health_port=port,
-            )
-            process.url = f"http://127.0.0.1:{port}"
+            process = registry_process(database, tmp_path)
             stack.callback(process.discard)
             await asyncio.to_thread(process.start)
             return process

@@ -45,15 +45,19 @@ class Worker:
     writer: asyncio.StreamWriter
     last: Report | None = None
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    asked: int = 0
 
     async def ask(self) -> Report | None:
         """Its report now; None if it does not answer in time."""
         try:
             async with asyncio.timeout(REPORT_TIMEOUT), self.asking:
-                self.writer.write(b"\n")
+                self.asked += 1
+                self.writer.write(b"%d\n" % self.asked)
                 await self.writer.drain()
-                line = await self.reader.readline()
-            self.last = decode_report(line)
+                report = decode_report(await self.reader.readline())
+                while report.asked != self.asked:  # an answer nobody waited for
+                    report = decode_report(await self.reader.readline())
+            self.last = report
         except (TimeoutError, ConnectionError, ValueError, msgspec.MsgspecError):
             return None
         return self.last

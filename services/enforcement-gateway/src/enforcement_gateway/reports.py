@@ -1,7 +1,8 @@
 """What a worker tells its parent, over the socket between them.
 
-The parent writes a newline; the worker answers with one line of JSON. A socket that
-closes says that the other end is gone.
+The parent writes a number on a line; the worker answers with one line of JSON that
+repeats it, so that an answer that came too late is not taken for the next. A socket
+that closes says that the other end is gone.
 """
 
 import msgspec
@@ -15,6 +16,7 @@ MAX_LINE = 4 * 1024 * 1024
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """One worker, now. `samples` are what `report` let through lately."""
 
+    asked: int
     pid: int
     listening: bool
     tally: Tally

@@ -74,7 +74,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = UpstreamAuthorization.NONE
     functions_url: Annotated[
-        str | None, Meta(description="where source functions are; no route without it")
+        str | None,
+        Meta(description="where source functions are, if not at the tracking API"),
     ] = None
     admin_url: Annotated[
         str | None, Meta(description="where the admin API is; no route without it")

@@ -6,10 +6,12 @@ file descriptor `CONTROL_FD`. It drains when told to stop, and when the parent i
 
 import asyncio
 import os
+import resource
 import secrets
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
@@ -46,12 +48,18 @@ CONTROL_FD = "ENFORCEMENT_GATEWAY_CONTROL_FD"
 """Which descriptor leads to the parent. Not a setting: the parent says it."""
 
 BACKLOG = 4096
+TLS_HANDSHAKE_SECONDS = 10.0
+
+OWN_DESCRIPTORS = 64
+"""What a worker needs beside connections of clients and to upstreams."""
 
 logger = structlog.get_logger(__name__)
 
 
 def run_worker(settings: Settings, *, control_fd: int, writes_snapshot: bool) -> None:
     """Serve until told to stop."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     uvloop.run(_serve(settings, control_fd, writes_snapshot=writes_snapshot))
 
 
@@ -79,7 +87,9 @@ async def _serve(settings: Settings, control_fd: int, *, writes_snapshot: bool) 
         control = asyncio.create_task(
             _answer_parent(
                 control_fd,
-                lambda: _report(view, counters, listening=not stopping.is_set()),
+                lambda asked: _report(
+                    asked, view, counters, listening=not stopping.is_set()
+                ),
                 stopping,
             )
         )
@@ -129,7 +139,9 @@ def make_server(settings: Settings, view: SubscribedView, counters: Counters) ->
         gate,
         counters,
         _ways_behind(settings, counters),
-        limits=Limits(connections=settings.client_connections),
+        limits=Limits(
+            connections=min(settings.client_connections, 2 * _descriptors() // 3)
+        ),
         admin_prefix=settings.admin_prefix.encode() if settings.admin_url else None,
         trusted_proxies=settings.proxies,
     )
@@ -140,12 +152,14 @@ def _ways_behind(settings: Settings, counters: Counters) -> dict[Door, Behind]:
         _pool(settings, settings.upstream_url, counters),
         settings.upstream_authorization,
     )
-    behind = {Door.TRACKING: tracking, Door.PIXEL: tracking}
+    functions = tracking.pool
     if settings.functions_url is not None:
-        behind[Door.FUNCTION] = Behind(
-            _pool(settings, settings.functions_url, counters),
-            UpstreamAuthorization.NONE,
-        )
+        functions = _pool(settings, settings.functions_url, counters)
+    behind = {
+        Door.TRACKING: tracking,
+        Door.PIXEL: tracking,
+        Door.FUNCTION: Behind(functions, UpstreamAuthorization.NONE),
+    }
     if settings.admin_url is not None:
         behind[Door.ADMIN] = Behind(
             _pool(settings, settings.admin_url, counters),
@@ -160,11 +174,23 @@ def _pool(settings: Settings, url: str, counters: Counters) -> Pool:
     return Pool(
         origin,
         counters,
-        max_connections=settings.upstream_connections,
+        max_connections=min(settings.upstream_connections, _descriptors() // 3),
         connect_timeout=settings.upstream_connect_timeout.total_seconds(),
         answer_timeout=settings.upstream_timeout.total_seconds(),
         tls=ssl.create_default_context() if origin.is_https else None,
     )
+
+
+def _descriptors() -> int:
+    """How many files this process may have open for connections (RLIMIT_NOFILE).
+
+    With fewer than are asked for, new connections are refused in order, instead of
+    those that exist failing at random.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return sys.maxsize
+    return max(soft - OWN_DESCRIPTORS, OWN_DESCRIPTORS)
 
 
 async def listen(settings: Settings, server: Server) -> asyncio.Server:
@@ -180,14 +206,18 @@ async def listen(settings: Settings, server: Server) -> asyncio.Server:
         reuse_port=True,
         backlog=BACKLOG,
         ssl=tls,
+        ssl_handshake_timeout=None if tls is None else TLS_HANDSHAKE_SECONDS,
     )
     server.start()
     return listener
 
 
-def _report(view: SubscribedView, counters: Counters, *, listening: bool) -> Report:
+def _report(
+    asked: int, view: SubscribedView, counters: Counters, *, listening: bool
+) -> Report:
     fields = {name: getattr(counters, name) for name in Tally.__struct_fields__}
     return Report(
+        asked=asked,
         pid=os.getpid(),
         listening=listening,
         tally=Tally(**fields),
@@ -197,15 +227,15 @@ def _report(view: SubscribedView, counters: Counters, *, listening: bool) -> Rep
 
 
 async def _answer_parent(
-    control_fd: int, report: Callable[[], Report], stopping: asyncio.Event
+    control_fd: int, report: Callable[[int], Report], stopping: asyncio.Event
 ) -> None:
     """A line for each line, until the parent is gone: then nobody watches us."""
     reader, writer = await asyncio.open_connection(
         sock=socket.socket(fileno=control_fd)
     )
     try:
-        while await reader.readline():
-            writer.write(encode_report(report()))
+        while line := await reader.readline():
+            writer.write(encode_report(report(int(line))))
             await writer.drain()
     except ConnectionError:
         pass

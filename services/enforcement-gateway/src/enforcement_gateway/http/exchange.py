@@ -22,7 +22,7 @@ from enforcement_gateway.credentials import (
     read_query,
 )
 from enforcement_gateway.domain.authorization import Deny
-from enforcement_gateway.domain.denials import DENIALS, Reason, Refused
+from enforcement_gateway.domain.denials import DENIALS, Reason, Refused, status_of
 from enforcement_gateway.gate import Asked, Passed, write_keys_of
 from enforcement_gateway.http.framing import Head
 from enforcement_gateway.http.responses import (
@@ -407,14 +407,22 @@ class Exchange:
         if self._gone:
             return
         route = self._route
-        stale = DENIALS[reason].stale
+        entry = DENIALS[reason]
+        resends = entry.stale and resends_with_a_new_token(
+            self._head.user_agent, self._readable
+        )
         close = self._closes
         self._server.counters.count_denied(reason)
+        self._server.refusals.tell(
+            reason,
+            status=status_of(entry, resends=resends),
+            request_id=self._request_id,
+            address=self._connection.peer.address,
+        )
         answer = denial(
             reason,
             request_id=self._request_id,
-            resends=stale
-            and resends_with_a_new_token(self._head.user_agent, self._readable),
+            resends=resends,
             pixel=route is not None and route.door is Door.PIXEL,
             scope="" if route is None else SCOPES[route.door],
             allow=_EVERYWHERE

@@ -10,7 +10,7 @@ import re
 from enum import Enum, auto
 from typing import cast
 
-from enforcement_gateway.domain.denials import Reason, Refused
+from enforcement_gateway.domain.denials import DENIALS, Reason, Refused
 from enforcement_gateway.http.chunks import ChunkedBody
 from enforcement_gateway.http.exchange import Exchange
 from enforcement_gateway.http.framing import (
@@ -343,6 +343,12 @@ class ServerConnection(asyncio.Protocol):
         self._server.counters.requests += 1
         self._server.counters.count_denied(reason)
         request_id = self._server.new_request_id()
+        self._server.refusals.tell(
+            reason,
+            status=DENIALS[reason].status,
+            request_id=request_id,
+            address=self.peer.address,
+        )
         self.answer(denial(reason, request_id=request_id, close=True), close=True)
 
     def _linger(self) -> None:

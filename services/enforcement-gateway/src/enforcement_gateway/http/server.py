@@ -15,6 +15,7 @@ import msgspec
 
 from enforcement_gateway.counters import Counters
 from enforcement_gateway.gate import Gate
+from enforcement_gateway.http.refusal_log import RefusalLog
 from enforcement_gateway.http.routes import Door
 from enforcement_gateway.upstream.forwarding import Peer, UpstreamAuthorization
 from enforcement_gateway.upstream.pool import Pool
@@ -72,6 +73,7 @@ class Server:
         self.connections: set[ServerConnection] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self.reader = ThreadPoolExecutor(1, thread_name_prefix="strict reader")
+        self.refusals = RefusalLog()
         self._trusted_proxies = trusted_proxies
         self._prefix = secrets.token_hex(8)
         self._numbers = count(1)

@@ -321,7 +321,7 @@ def test_both_accept_what_is_sound(head: bytes) -> None:
     ],
 )
 def test_llhttp_leaves_this_to_its_users(head: bytes, reason: Reason) -> None:
-    """If llhttp comes to refuse one of these, the list in ADR 12 is out of date."""
+    """If llhttp comes to refuse one of these, the list in ADR 15 is out of date."""
     theirs = Llhttp(head, b"")
     assert theirs.method == b"GET"
     with pytest.raises(Refused) as refused:

@@ -173,8 +173,9 @@ class TestDenied:
 
     async def test_a_scope_that_the_app_lost_is_403_and_named(self, gateway, world):
         world.change_app(scopes=frozenset({Scope.FUNCTIONS_WRITE}))
+        world.view.on_refresh = lambda: None
         answer = await gateway.ask(gateway.batch(), token=world.token())
-        assert (answer.status, code_of(answer)) == (403, "scope_missing")
+        assert (answer.status, code_of(answer)) == (403, "scope_withdrawn")
         assert 'scope="tracking_api:write"' in answer["WWW-Authenticate"]
         assert 'error="insufficient_scope"' in answer["WWW-Authenticate"]
 

@@ -119,6 +119,8 @@ class Gate:
             if naming.source is None:
                 if naming.reason is not None:
                     return Deny(naming.reason)
+                if naming.overlooked and not view.fresh(Moment.now()):
+                    return Deny(Reason.VIEW_TOO_OLD)
                 self._counters.open += 1
                 return PASSED
         token = asked.authorization.token

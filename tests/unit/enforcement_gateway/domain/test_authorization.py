@@ -177,6 +177,7 @@ class TestUnknownKeysMayPass:
         for keys in ((), ("nobodys",), ("nobodys", "else"), ("nobodys", "open-key")):
             naming = naming_of(logs, *keys, admit_unknown=True)
             assert (naming.source, naming.reason) == (None, None)
+            assert naming.overlooked is ("nobodys" in keys)
 
     @pytest.mark.parametrize("name", ["enforced", "reporting"])
     def test_never_beside_a_guarded_one(self, logs: FoldedLogs, name: str) -> None:
@@ -198,6 +199,12 @@ class TestFunctionAddresses:
         assert naming_of(logs, "enforced-key", source_id="src_open") == mixed
         same = naming_of(logs, "enforced-key", source_id="src_enforced")
         assert same == Naming(source)
+
+    def test_one_of_ours_that_was_deleted_is_refused(self, logs: FoldedLogs) -> None:
+        logs.source("gone")
+        logs.record("source-src_gone", SourceDeleted())
+        naming = naming_of(logs, "open-key", source_id="src_gone")
+        assert naming == Naming(reason=Reason.SOURCE_DELETED)
 
 
 class TestAdmitted:
@@ -439,8 +446,7 @@ class TestScopes:
     def test_a_token_has_those_that_its_app_still_has(self, logs: FoldedLogs) -> None:
         scopes = (Scope.FUNCTIONS_WRITE.value,)
         logs.record("oauth_app-app_1", ScopesChanged(scopes=scopes))
-        verdict = verdict_of(logs)
-        assert isinstance(verdict, Deny)
+        assert verdict_of(logs) == Deny(Reason.SCOPE_WITHDRAWN)
         logs.record("oauth_app-app_1", ScopesChanged(scopes=(TRACKING.value,)))
         assert verdict_of(logs) == Admit("app_1")
 

@@ -24,11 +24,13 @@ class Naming(msgspec.Struct, frozen=True):
     """Whose request it is, by the write keys it names.
 
     `source` is the one that asks for a token; without one, and without a `reason` to
-    refuse, the request passes as it came.
+    refuse, the request passes as it came. `overlooked`: not because its sources are
+    open, but because nobody knows them, which only a fresh view can say.
     """
 
     source: Source | None = None
     reason: Reason | None = None
+    overlooked: bool = False
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,8 +54,6 @@ class Deny(msgspec.Struct, frozen=True):
 
 
 Verdict: TypeAlias = Admit | Deny
-
-OPEN = Naming()
 
 OF_TOKENS: Mapping[TokenRefusal, Reason] = MappingProxyType(
     {
@@ -98,6 +98,8 @@ def named_source(
         return Naming(reason=Reason.WRITE_KEY_MISSING)
     if source_id is not None and source_id in registry.sources:
         named[source_id] = registry.sources[source_id]
+        if registry.sources[source_id].deleted:
+            return Naming(reason=Reason.SOURCE_DELETED)
     guarded: Source | None = None
     for source in named.values():
         if source is None or source.enforcement is Enforcement.OFF:
@@ -105,7 +107,7 @@ def named_source(
         if guarded is None or source.enforcement is Enforcement.ENFORCE:
             guarded = source
     if guarded is None:
-        return OPEN
+        return Naming(overlooked=None in named.values())
     return Naming(guarded, Reason.SOURCES_MIXED if len(named) > 1 else None)
 
 
@@ -178,8 +180,10 @@ def authorize(
         return Deny(_gone_or_unheard_of(token.key, app))
     if facts.source is not None and facts.source.app_id != token.client_id:
         return Deny(Reason.SOURCE_NOT_CONNECTED)
-    if scope not in token.scopes or scope not in app.scopes:
+    if scope not in token.scopes:
         return Deny(Reason.SCOPE_MISSING)
+    if scope not in app.scopes:
+        return Deny(Reason.SCOPE_WITHDRAWN)
     return Admit(token.client_id)
 
 

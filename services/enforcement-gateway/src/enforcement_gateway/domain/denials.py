@@ -20,6 +20,7 @@ class Reason(StrEnum):
     WRITE_KEY_MISSING = "write_key_missing"
     WRITE_KEY_UNKNOWN = "write_key_unknown"
     WRITE_KEY_DELETED = "write_key_deleted"
+    SOURCE_DELETED = "source_deleted"
     SOURCES_MIXED = "sources_mixed"
 
     # What it carries
@@ -43,6 +44,7 @@ class Reason(StrEnum):
     APP_KEY_RETIRED = "app_key_retired"
     SOURCE_NOT_CONNECTED = "source_not_connected"
     SCOPE_MISSING = "scope_missing"
+    SCOPE_WITHDRAWN = "scope_withdrawn"
 
     # What the gateway cannot say now
     VIEW_TOO_OLD = "view_too_old"
@@ -158,6 +160,7 @@ DENIALS: Mapping[Reason, Denial] = MappingProxyType(
             "the write key is not known", unknown=True
         ),
         Reason.WRITE_KEY_DELETED: _no_credentials("the write key was deleted"),
+        Reason.SOURCE_DELETED: _no_credentials("the source was deleted"),
         Reason.SOURCES_MIXED: Denial(
             status=403,
             message="the request names write keys of several sources",
@@ -219,6 +222,14 @@ DENIALS: Mapping[Reason, Denial] = MappingProxyType(
             message="the access token lacks the scope",
             error="insufficient_scope",
             challenge=Challenge.WITH_SCOPE,
+        ),
+        Reason.SCOPE_WITHDRAWN: Denial(
+            # Or granted a moment ago: the token has it, so the issuer has heard.
+            status=403,
+            message="the app lacks the scope",
+            error="insufficient_scope",
+            challenge=Challenge.WITH_SCOPE,
+            unknown=True,
         ),
         Reason.VIEW_TOO_OLD: _passing(
             "the gateway has not heard of changes for too long"

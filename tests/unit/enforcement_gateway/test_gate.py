@@ -1,0 +1,265 @@
+"""The decision about one request, by a view that a test writes."""
+
+import time
+from datetime import timedelta
+
+import pytest
+
+from enforcement_gateway.counters import MAX_SAMPLES, Counters
+from enforcement_gateway.credentials import NONE, Authorization, Query
+from enforcement_gateway.domain.authorization import Deny
+from enforcement_gateway.domain.denials import Reason, Refused
+from enforcement_gateway.gate import Asked, Gate, Passed, write_keys_of
+from enforcement_gateway.http.routes import Door
+from enforcement_gateway.verification import Verifier
+from tollgate.events.registry import Enforcement, ScopesChanged
+from tollgate.events.tokens import TokenRevoked
+from tollgate.messaging.subscription import NotLevel
+from tollgate.oauth.access_tokens import access_token_claims, mint_access_token
+from tollgate.oauth.scopes import DEFAULT_AUDIENCES, Scope, audiences_of
+from tollgate.projections.moments import Moment
+from tollgate.testing.folded_logs import RECORDED_AT, FoldedLogs
+from tollgate.testing.keys import signing_key
+
+ISSUER = "https://issuer.test"
+KEY = signing_key()
+
+
+class View(FoldedLogs):
+    """As fresh as a test says, and refreshed by recording `unheard`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_fresh = True
+        self.reachable = True
+        self.unheard = []
+        self.signing_key(KEY.kid, alg=KEY.public.alg.value, pem=KEY.public.pem)
+        self.app()
+        self.source("enforced", Enforcement.ENFORCE, "app_1")
+        self.source("reporting", Enforcement.REPORT, "app_1")
+        self.source("open")
+
+    def fresh(self, now: Moment) -> bool:
+        assert abs(now.wall - time.time()) < 60
+        return self.is_fresh
+
+    async def refresh(self) -> None:
+        if not self.reachable:
+            raise NotLevel("down")
+        for stream, fact in self.unheard:
+            self.record(stream, fact)
+
+
+@pytest.fixture
+def view() -> View:
+    return View()
+
+
+@pytest.fixture
+def counters() -> Counters:
+    return Counters()
+
+
+def gate_of(view: View, counters: Counters | None = None, **settings: bool) -> Gate:
+    return Gate(
+        view,
+        Verifier(ISSUER),
+        Counters() if counters is None else counters,
+        audiences=DEFAULT_AUDIENCES,
+        **settings,
+    )
+
+
+def token(*scopes: Scope, **claims: object) -> bytes:
+    granted = scopes or (Scope.TRACKING_API_WRITE,)
+    named = {
+        "issuer": ISSUER,
+        "client_id": "app_1",
+        "audiences": audiences_of(granted),
+        "scopes": granted,
+        "jti": "jti-1",
+        "key": "kid-1/2",
+        "rev": 0,
+        "issued_at": int(time.time()),
+        "lifetime": 3600,
+    }
+    claims = access_token_claims(**{**named, **claims})
+    return mint_access_token(claims, KEY).encode()
+
+
+def asked(
+    *write_keys: str,
+    bearer: bytes | Reason = Reason.TOKEN_MISSING,
+    door: Door = Door.TRACKING,
+    user_agent: bytes = b"",
+) -> Asked:
+    return Asked(
+        door=door,
+        authorization=Authorization(token=bearer, ours=isinstance(bearer, bytes)),
+        write_keys=write_keys,
+        request_id="request-1",
+        user_agent=user_agent,
+    )
+
+
+class TestEnforce:
+    def test_a_good_token_passes_as_its_app(self, view, counters) -> None:
+        verdict = gate_of(view, counters).decide(asked("enforced-key", bearer=token()))
+        assert verdict == Passed("app_1")
+        assert (counters.admitted, counters.open) == (1, 0)
+
+    def test_none_is_denied(self, view) -> None:
+        verdict = gate_of(view).decide(asked("enforced-key"))
+        assert verdict == Deny(Reason.TOKEN_MISSING)
+
+    def test_a_revocation_after_the_first_use_counts(self, view) -> None:
+        gate, request = gate_of(view), asked("enforced-key", bearer=token())
+        assert gate.decide(request) == Passed("app_1")
+        expiry = RECORDED_AT + timedelta(days=9999)
+        view.record("oauth_app-app_1", TokenRevoked(jti="jti-1", expires_at=expiry))
+        assert gate.decide(request) == Deny(Reason.TOKEN_REVOKED)
+
+    def test_the_pixel_is_a_tracking_door(self, view) -> None:
+        gate = gate_of(view)
+        request = asked("enforced-key", door=Door.PIXEL)
+        assert gate.decide(request) == Deny(Reason.TOKEN_MISSING)
+        request = asked("enforced-key", door=Door.FUNCTION, bearer=token())
+        assert gate.decide(request) == Deny(Reason.TOKEN_AUDIENCE_WRONG)
+
+
+class TestReport:
+    def test_what_would_be_denied_passes_and_is_told(self, view, counters) -> None:
+        gate = gate_of(view, counters)
+        request = asked("reporting-key", user_agent=b"\xe9" * 500)
+        assert gate.decide(request) == Passed()
+        assert counters.reported == {Reason.TOKEN_MISSING: 1}
+        (sample,) = counters.samples
+        assert (sample.source_id, sample.client_id) == ("src_reporting", None)
+        assert sample.user_agent == "\xe9" * 120
+
+    def test_the_app_is_named_though_its_token_would_not_do(
+        self, view, counters
+    ) -> None:
+        bearer = token(Scope.FUNCTIONS_WRITE)
+        gate_of(view, counters).decide(asked("reporting-key", bearer=bearer))
+        (sample,) = counters.samples
+        assert sample.client_id == "app_1"
+
+    def test_it_is_not_told_to_the_upstream_that_an_app_was_verified(
+        self, view
+    ) -> None:
+        bearer = token(Scope.FUNCTIONS_WRITE)
+        request = asked("reporting-key", bearer=bearer)
+        assert gate_of(view).decide(request) == Passed(None)
+
+    def test_samples_have_an_end(self, view, counters) -> None:
+        gate = gate_of(view, counters)
+        for _ in range(2 * MAX_SAMPLES):
+            gate.decide(asked("reporting-key"))
+        assert len(counters.samples) == MAX_SAMPLES
+        assert counters.reported == {Reason.TOKEN_MISSING: 2 * MAX_SAMPLES}
+
+    def test_it_gives_no_cover_to_a_source_that_enforces(self, view) -> None:
+        gate = gate_of(view)
+        for keys in (
+            ("reporting-key", "enforced-key"),
+            ("enforced-key", "reporting-key"),
+        ):
+            verdict = gate.decide(asked(*keys, bearer=token()))
+            assert verdict == Deny(Reason.SOURCES_MIXED)
+
+
+class TestAge:
+    @pytest.fixture(autouse=True)
+    def old(self, view) -> None:
+        view.is_fresh = False
+
+    def test_a_guarded_source_is_closed(self, view) -> None:
+        request = asked("enforced-key", bearer=token())
+        assert gate_of(view).decide(request) == Deny(Reason.VIEW_TOO_OLD)
+
+    def test_an_open_source_and_one_that_reports_stay_open(self, view) -> None:
+        assert gate_of(view).decide(asked("open-key")) == Passed()
+        assert gate_of(view).decide(asked("reporting-key")) == Passed()
+
+    def test_unknown_keys_do_not_pass_because_nobody_has_heard(self, view) -> None:
+        """A gateway that has read nothing yet knows no source that enforces."""
+        gate = gate_of(view, admit_unknown=True)
+        for keys in (("nobodys",), ("nobodys", "open-key")):
+            assert gate.decide(asked(*keys)) == Deny(Reason.VIEW_TOO_OLD)
+        view.is_fresh = True
+        for keys in (("nobodys",), ("nobodys", "open-key")):
+            assert gate.decide(asked(*keys)) == Passed()
+
+    def test_the_admin_api_is_closed(self, view) -> None:
+        bearer = token(Scope.PUBLIC_API_READ_WRITE)
+        request = asked(door=Door.ADMIN, bearer=bearer)
+        assert gate_of(view).decide(request) == Deny(Reason.VIEW_TOO_OLD)
+
+
+class TestAdminDoor:
+    def test_it_asks_for_its_scope_and_for_no_source(self, view) -> None:
+        gate = gate_of(view)
+        bearer = token(Scope.PUBLIC_API_READ_WRITE)
+        assert gate.decide(asked(door=Door.ADMIN, bearer=bearer)) == Passed("app_1")
+        verdict = gate.decide(asked(door=Door.ADMIN, bearer=token()))
+        assert verdict == Deny(Reason.TOKEN_AUDIENCE_WRONG)
+        assert gate.decide(asked(door=Door.ADMIN)) == Deny(Reason.TOKEN_MISSING)
+
+    def test_an_open_write_key_opens_it_for_nobody(self, view) -> None:
+        verdict = gate_of(view).decide(asked("open-key", door=Door.ADMIN))
+        assert verdict == Deny(Reason.TOKEN_MISSING)
+
+
+class TestDecidedAgain:
+    """By a view that was read after the request arrived."""
+
+    async def test_what_was_unheard_of_passes(self, view, counters) -> None:
+        withdrawn = ScopesChanged(scopes=(Scope.FUNCTIONS_WRITE,))
+        view.record("oauth_app-app_1", withdrawn)
+        gate, request = gate_of(view, counters), asked("enforced-key", bearer=token())
+        assert gate.decide(request) == Deny(Reason.SCOPE_WITHDRAWN)
+        granted = ScopesChanged(scopes=(Scope.TRACKING_API_WRITE,))
+        view.unheard = [("oauth_app-app_1", granted)]
+        assert await gate.decide_again(request) == Passed("app_1")
+        assert counters.confirmations == 1
+
+    async def test_what_is_unknown_is_denied(self, view) -> None:
+        verdict = await gate_of(view).decide_again(asked("nobodys"))
+        assert verdict == Deny(Reason.WRITE_KEY_UNKNOWN)
+
+    async def test_nothing_is_said_while_nobody_can_be_asked(self, view) -> None:
+        view.reachable = False
+        verdict = await gate_of(view).decide_again(asked("nobodys"))
+        assert verdict == Deny(Reason.VIEW_UNCONFIRMED)
+
+
+class TestWriteKeysOf:
+    def test_every_place_is_read_and_the_header_comes_first(self) -> None:
+        keys = write_keys_of(
+            Door.TRACKING,
+            Authorization(write_key="basic"),
+            Query(write_key="query"),
+            ("body", "event", "basic"),
+        )
+        assert keys == (("basic", "query", "body", "event"), None)
+
+    def test_the_payload_of_a_pixel_is_read(self) -> None:
+        data = b"eyJ3cml0ZUtleSI6ImsifQ"
+        assert write_keys_of(Door.PIXEL, NONE, Query(data=data), ()) == (("k",), None)
+
+    def test_the_address_of_a_function_names_source_and_key(self) -> None:
+        query = Query(function=b"c3JjOjprZXk")
+        assert write_keys_of(Door.FUNCTION, NONE, query, ()) == (("key",), "src")
+
+    def test_it_is_read_at_its_own_door_only(self) -> None:
+        query = Query(function=b"c3JjOjprZXk", data=b"!")
+        assert write_keys_of(Door.TRACKING, NONE, query, ("k",)) == (("k",), None)
+
+    def test_what_cannot_be_told_for_certain_is_refused(self) -> None:
+        for door, query in (
+            (Door.PIXEL, Query(data=b"e30!")),
+            (Door.FUNCTION, Query(function=b"a2V5")),
+        ):
+            with pytest.raises(Refused):
+                write_keys_of(door, NONE, query, ())

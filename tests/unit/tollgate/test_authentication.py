@@ -21,13 +21,14 @@ from tollgate.events.tokens import (
     SigningKeyActivated,
     SigningKeyAnnounced,
     SigningKeyCompromised,
+    SigningKeyRetired,
 )
 from tollgate.oauth.access_tokens import access_token_claims, mint_access_token
 from tollgate.oauth.scopes import Scope
 from tollgate.registry.administrators import NewAccessToken, new_access_token
 from tollgate.registry.authentication import (
     AuthenticatedActor,
-    NotAuthenticated,
+    Doubt,
     authenticate_bearer,
 )
 from tollgate.registry.state import RegistryState
@@ -67,7 +68,7 @@ def authenticated(
     registry: list[Fact] | None = None,
     tokens: list[Fact] | None = None,
     now: datetime = NOW,
-) -> AuthenticatedActor | NotAuthenticated:
+) -> AuthenticatedActor | Doubt:
     registry_state, tokens_state = RegistryState(), TokensState()
     for event in recorded(app_facts() if registry is None else registry):
         registry_state.apply(event)
@@ -114,52 +115,65 @@ class TestApp:
     def test_a_token_for_another_door_opens_nothing(self) -> None:
         token = app_token(audience="urn:tollgate:tracking-api")
 
-        assert authenticated(token) is NotAuthenticated.INVALID
+        assert authenticated(token) is Doubt.INVALID
 
     def test_the_scope_is_needed_in_the_token(self) -> None:
         token = app_token(scopes=(Scope.TRACKING_API_WRITE,))
 
-        assert authenticated(token) is NotAuthenticated.INSUFFICIENT_SCOPE
+        assert authenticated(token) is Doubt.INSUFFICIENT_SCOPE
 
     def test_the_scope_is_needed_in_the_app_as_it_is_now(self) -> None:
         taken = ScopesChanged(scopes=(Scope.TRACKING_API_WRITE,))
 
         assert authenticated(app_token(), registry=app_facts(taken)) is (
-            NotAuthenticated.INSUFFICIENT_SCOPE
+            Doubt.INSUFFICIENT_SCOPE
         )
 
     def test_an_expired_token_opens_nothing(self) -> None:
         now = NOW + timedelta(hours=1, seconds=30)
 
-        assert authenticated(app_token(), now=now) is NotAuthenticated.INVALID
+        assert authenticated(app_token(), now=now) is Doubt.INVALID
 
     def test_a_revoked_token_opens_nothing(self) -> None:
         facts = [*key_facts(), *on("oauth_app-app_1", AllTokensRevoked())]
 
-        assert authenticated(app_token(), tokens=facts) is NotAuthenticated.INVALID
+        assert authenticated(app_token(), tokens=facts) is Doubt.INVALID
 
     def test_a_token_of_a_compromised_signing_key_opens_nothing(self) -> None:
         facts = key_facts(SigningKeyCompromised())
 
-        assert authenticated(app_token(), tokens=facts) is NotAuthenticated.UNKNOWN
+        assert authenticated(app_token(), tokens=facts) is Doubt.UNKNOWN
+
+    def test_a_retired_signing_key_signs_nothing_for_today(self) -> None:
+        """Its thief can sign, but only what ends when its own tokens have ended."""
+        expiry = NOW + timedelta(hours=1)
+        in_time, too_late = (
+            key_facts(SigningKeyRetired(last_expiry=expiry + late))
+            for late in (timedelta(0), -timedelta(seconds=1))
+        )
+
+        assert isinstance(
+            authenticated(app_token(), tokens=in_time), AuthenticatedActor
+        )
+        assert authenticated(app_token(), tokens=too_late) is Doubt.INVALID
 
     def test_a_token_of_a_deleted_key_opens_nothing(self) -> None:
         facts = app_facts(KeyDeleted(kid="k"))
 
-        assert authenticated(app_token(), registry=facts) is NotAuthenticated.UNKNOWN
+        assert authenticated(app_token(), registry=facts) is Doubt.UNKNOWN
 
     def test_a_deleted_app_opens_nothing(self) -> None:
         facts = app_facts(OAuthAppDeleted())
 
-        assert authenticated(app_token(), registry=facts) is NotAuthenticated.INVALID
+        assert authenticated(app_token(), registry=facts) is Doubt.INVALID
 
     def test_an_app_or_signing_key_not_heard_of_may_be_new(self) -> None:
-        assert authenticated(app_token(), registry=[]) is NotAuthenticated.UNKNOWN
-        assert authenticated(app_token(), tokens=[]) is NotAuthenticated.UNKNOWN
+        assert authenticated(app_token(), registry=[]) is Doubt.UNKNOWN
+        assert authenticated(app_token(), tokens=[]) is Doubt.UNKNOWN
 
     @pytest.mark.parametrize("bearer", ["", "rubbish", "a.b.c", "tg_"])
     def test_rubbish_opens_nothing(self, bearer: str) -> None:
-        assert authenticated(bearer) is NotAuthenticated.INVALID
+        assert authenticated(bearer) is Doubt.INVALID
 
 
 class TestMember:
@@ -187,7 +201,7 @@ class TestMember:
         assert actor.access_token_id == new.id
 
     def test_one_not_heard_of_may_be_new(self) -> None:
-        assert authenticated(new_access_token().text) is NotAuthenticated.UNKNOWN
+        assert authenticated(new_access_token().text) is Doubt.UNKNOWN
 
     def test_a_revoked_token_or_a_removed_member_opens_nothing(self) -> None:
         new = new_access_token()
@@ -196,4 +210,4 @@ class TestMember:
 
         for fact in (*revoked, *removed):
             facts = self.facts(new, fact)
-            assert authenticated(new.text, registry=facts) is NotAuthenticated.UNKNOWN
+            assert authenticated(new.text, registry=facts) is Doubt.UNKNOWN

@@ -12,16 +12,13 @@ from app_registry.usage import UsageRecorder
 from tollgate.clock import Clock
 from tollgate.errors import Unavailable
 from tollgate.messaging.subscription import NotLevel, Subscription
-from tollgate.oauth.access_tokens import (
-    TokenRefusal,
-    VerifiedAccessToken,
-    verify_access_token,
-)
-from tollgate.oauth.algorithms import Algorithm
 from tollgate.oauth.bearer import NoBearer, read_bearer
-from tollgate.oauth.public_keys import PublicKey, parse_public_key
-from tollgate.oauth.scopes import Scope
 from tollgate.registry.administrators import authenticate, is_access_token
+from tollgate.registry.authentication import (
+    AuthenticatedActor,
+    Doubt,
+    authenticate_bearer,
+)
 from tollgate.registry.oauth_app import OAuthApp
 from tollgate.registry.roles import Actor
 from tollgate.tokens.state import TokensState
@@ -102,56 +99,30 @@ class AppTokens:
         self._issuer = issuer
         self._audience = audience
         self._clock = clock
-        self._keys: dict[str, PublicKey] = {}
 
     async def app_of(self, bearer: str, directory: Directory) -> OAuthApp:
-        """The app that shows `bearer`. One doubt per line; the last line may pass."""
-        verified = self._verify(bearer)
-        if verified is TokenRefusal.UNKNOWN_KEY:
+        """The app that shows `bearer`."""
+        found = self._look_at(bearer, directory)
+        if found is Doubt.UNKNOWN:
             # Unknown is not no: the key may have been announced a moment ago.
             await self._refresh()
-            verified = self._verify(bearer)
-        if isinstance(verified, TokenRefusal):
+            found = self._look_at(bearer, directory)
+        if isinstance(found, Doubt):
             raise _REFUSED
         if self._tokens.age() > self._tokens.max_age:
             raise Unavailable("too little is known of revoked tokens at the moment")
-        if verified.refusal_at(self._clock.now().timestamp()) is not None:
+        if not isinstance(found.actor, OAuthApp):
             raise _REFUSED
-        if Scope.PUBLIC_API_READ_WRITE not in verified.scopes:
-            raise _REFUSED
-        if self._is_revoked(verified):
-            raise _REFUSED
-        app = directory.state.apps.get(verified.client_id)
-        if app is None or not app.exists or not app.honours(verified.key):
-            raise _REFUSED
-        if Scope.PUBLIC_API_READ_WRITE not in app.scopes:
-            raise _REFUSED
-        return app
+        return found.actor
 
-    def _verify(self, bearer: str) -> VerifiedAccessToken | TokenRefusal:
-        return verify_access_token(
+    def _look_at(self, bearer: str, directory: Directory) -> AuthenticatedActor | Doubt:
+        return authenticate_bearer(
             bearer,
-            keys=self._current_keys(),
+            registry=directory.state,
+            tokens=self._tokens.state,
             issuer=self._issuer,
             audience=self._audience,
-        )
-
-    def _current_keys(self) -> dict[str, PublicKey]:
-        known = self._tokens.state.signing_keys
-        self._keys = {
-            kid: self._keys.get(kid) or parse_public_key(key.pem, Algorithm(key.alg))
-            for kid, key in known.items()
-            if key.verifies
-        }
-        return self._keys
-
-    def _is_revoked(self, token: VerifiedAccessToken) -> bool:
-        return self._tokens.state.is_revoked(
-            client_id=token.client_id,
-            jti=token.jti,
-            key=token.key,
-            rev=token.rev,
-            iat=token.iat,
+            now=self._clock.now(),
         )
 
     async def _refresh(self) -> None:

@@ -28,7 +28,7 @@ from tollgate.oauth.access_tokens import TokenRefusal, VerifiedAccessToken
 from tollgate.oauth.bearer import NoBearer, read_bearer
 from tollgate.registry.authentication import (
     AuthenticatedActor,
-    NotAuthenticated,
+    Doubt,
     authenticate_bearer,
 )
 from tollgate.registry.oauth_app import OAuthApp
@@ -124,13 +124,13 @@ class Administration:
             raise CredentialRefused("send one access token as bearer")
         await self._knowledge.become_fresh()
         actor = self._look_at(bearer)
-        if actor is NotAuthenticated.UNKNOWN:
+        if actor is Doubt.UNKNOWN:
             await self._knowledge.refresh()
             actor = self._look_at(bearer)
         self._knowledge.require_fresh()
-        if actor is NotAuthenticated.INSUFFICIENT_SCOPE:
+        if actor is Doubt.INSUFFICIENT_SCOPE:
             raise NotPermitted("the access token lacks the scope of the admin API")
-        if isinstance(actor, NotAuthenticated):
+        if isinstance(actor, Doubt):
             raise CredentialRefused("the access token is not valid")
         return actor
 
@@ -165,7 +165,7 @@ class Administration:
         # Asked again: another request with this key may have come first.
         return Revoked(app_id=app.id, position=await self._position_of(metadata))
 
-    def _look_at(self, bearer: str) -> AuthenticatedActor | NotAuthenticated:
+    def _look_at(self, bearer: str) -> AuthenticatedActor | Doubt:
         return authenticate_bearer(
             bearer,
             registry=self._knowledge.registry,

@@ -28,7 +28,8 @@ class TokenRecords:
     async def verify(self, token: str) -> VerifiedAccessToken | TokenRefusal:
         """The token as this issuer signed it, whatever became of it since.
 
-        A token of a compromised key is like one that nobody signed.
+        A token of a compromised key is like one that nobody signed, as is one that a
+        retired key cannot have signed while it was in use.
         """
         try:
             kid = decode(token).header.kid
@@ -38,9 +39,12 @@ class TokenRecords:
         if key is None or not key.verifies:
             return TokenRefusal.UNKNOWN_KEY
         public = parse_public_key(key.pem, Algorithm(key.alg))
-        return verify_access_token(
+        verified = verify_access_token(
             token, keys={key.kid: public}, issuer=self._issuer, audience=None
         )
+        if isinstance(verified, VerifiedAccessToken) and not key.outlives(verified.exp):
+            return TokenRefusal.UNKNOWN_KEY
+        return verified
 
     async def is_revoked(self, token: VerifiedAccessToken) -> bool:
         """Whether a revocation on record cuts the token."""

@@ -30,7 +30,7 @@ class AuthenticatedActor(msgspec.Struct, frozen=True, kw_only=True):
     access_token_id: str | None = None
 
 
-class NotAuthenticated(Enum):
+class Doubt(Enum):
     """Why a bearer token opens nothing. Only `UNKNOWN` may have another answer in a
     view that is read anew."""
 
@@ -47,7 +47,7 @@ def authenticate_bearer(
     issuer: str,
     audience: str,
     now: datetime,
-) -> AuthenticatedActor | NotAuthenticated:
+) -> AuthenticatedActor | Doubt:
     """Who shows `bearer` at `now`; rule out one doubt after another."""
     if is_access_token(bearer):
         return _member(bearer, registry, now)
@@ -55,9 +55,11 @@ def authenticate_bearer(
         bearer, keys=verification_keys(tokens), issuer=issuer, audience=audience
     )
     if token is TokenRefusal.UNKNOWN_KEY:
-        return NotAuthenticated.UNKNOWN
+        return Doubt.UNKNOWN
     if isinstance(token, TokenRefusal):
-        return NotAuthenticated.INVALID
+        return Doubt.INVALID
+    if not tokens.signing_keys[token.signing_kid].outlives(token.exp):
+        return Doubt.INVALID
     if token.refusal_at(now.timestamp()) is not None or tokens.is_revoked(
         client_id=token.client_id,
         jti=token.jti,
@@ -65,14 +67,14 @@ def authenticate_bearer(
         rev=token.rev,
         iat=token.iat,
     ):
-        return NotAuthenticated.INVALID
+        return Doubt.INVALID
     app = registry.apps.get(token.client_id)
     if app is None or not app.honours(token.key):
-        return NotAuthenticated.UNKNOWN
+        return Doubt.UNKNOWN
     if not app.exists:
-        return NotAuthenticated.INVALID
+        return Doubt.INVALID
     if Scope.PUBLIC_API_READ_WRITE not in token.scopes & app.scopes:
-        return NotAuthenticated.INSUFFICIENT_SCOPE
+        return Doubt.INSUFFICIENT_SCOPE
     return AuthenticatedActor(actor=app, stream=app_stream(app.id))
 
 
@@ -92,10 +94,10 @@ def _parsed(pem: str, alg: str) -> PublicKey:
 
 def _member(
     bearer: str, registry: RegistryState, now: datetime
-) -> AuthenticatedActor | NotAuthenticated:
+) -> AuthenticatedActor | Doubt:
     known = authenticate(registry, bearer, now)
     if known is None:
-        return NotAuthenticated.UNKNOWN
+        return Doubt.UNKNOWN
     return AuthenticatedActor(
         actor=known.member,
         stream=member_stream(known.member.id),

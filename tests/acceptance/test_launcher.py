@@ -17,6 +17,22 @@ from local_stack.postgres import Postgres
 from local_stack.stack_file import read_stack_file
 from local_stack.testing import VirtualHost
 
+pytestmark = pytest.mark.timeout(300)  # a test starts up to three whole stacks
+
+
+def command(
+    name: str, copy: Path, timeout: float = 20
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "local_stack", name],
+        check=False,
+        cwd=copy,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+
 
 @pytest.fixture(scope="module")
 def copy(make_copy: Callable[[], Path]) -> Path:
@@ -80,17 +96,26 @@ def test_the_snippet_sends_an_event_when_it_is_pasted(
     )
 
 
+def test_the_demo_tells_the_whole_story(copy: Path, launcher: Launcher) -> None:
+    demo = command("demo", copy, timeout=90)
+    assert demo.returncode == 0, demo.stdout + demo.stderr + launcher.screen
+    assert "sent 5 events, none arrived" in demo.stdout
+    assert "of them were refused at first" in demo.stdout
+    assert "oauth_app.deleted" in demo.stdout
+
+
+def test_the_demo_says_what_it_needs(make_copy: Callable[[], Path]) -> None:
+    demo = command("demo", make_copy())
+    assert demo.returncode == 1
+    assert demo.stderr == (
+        "tollgate: nothing runs in this copy: `make run` first, elsewhere\n"
+    )
+
+
 def test_a_second_run_in_the_same_copy_names_the_first(
     copy: Path, launcher: Launcher
 ) -> None:
-    second = subprocess.run(
-        [sys.executable, "-m", "local_stack", "run"],
-        check=False,
-        cwd=copy,
-        capture_output=True,
-        text=True,
-        timeout=20,
-    )
+    second = command("run", copy)
     assert second.returncode == 1
     assert second.stdout == ""
     assert second.stderr == (
@@ -102,14 +127,7 @@ def test_a_second_run_in_the_same_copy_names_the_first(
 def test_its_state_is_not_forgotten_while_it_runs(
     copy: Path, launcher: Launcher
 ) -> None:
-    forget = subprocess.run(
-        [sys.executable, "-m", "local_stack", "forget"],
-        check=False,
-        cwd=copy,
-        capture_output=True,
-        timeout=20,
-    )
-    assert forget.returncode == 1
+    assert command("forget", copy).returncode == 1
     assert launcher.memory.ports
 
 

@@ -376,6 +376,7 @@ async def tell_story(stack: StackFile) -> None:
         ClientSession() as session,
     ):
         await Storyteller(stack, api, session).tell()
+    _heading("Every claim was checked against what the tracking API stored.")
 
 
 async def _send_steadily(sender: Sender) -> None:

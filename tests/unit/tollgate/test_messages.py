@@ -169,6 +169,13 @@ class TestDecoding:
                 "registry", headers, encode_lines([log.events[0], log.events[2]])
             )
 
+    @pytest.mark.parametrize("order", [(1, 3, 2, 4), (1, 4, 3), (1, 1, 3), (4, 1, 2)])
+    def test_events_out_of_order_are_unreadable(self, order: tuple[int, ...]) -> None:
+        log = log_of(4)
+        body = encode_lines([log.events[position - 1] for position in order])
+        with pytest.raises(UnreadableMessage):
+            decode_lines(body)
+
     @given(st.binary(max_size=200), st.dictionaries(st.text(max_size=5), st.none()))
     def test_nothing_but_unreadable_message_escapes(
         self, body: bytes, headers: dict[str, object]

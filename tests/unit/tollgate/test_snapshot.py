@@ -243,6 +243,7 @@ class TestFile:
         fresh = self.subscriptions(registry, tokens)
         assert await SnapshotFile(path, fresh).restore()
         assert fresh[0].position == 1
+        assert fresh[0].state.apps["app_1"].name == "web"
 
     async def test_a_disk_that_is_full_stops_nothing(self, tmp_path: Path) -> None:
         registry, tokens = MemoryLog(), MemoryLog("tokens")

@@ -381,6 +381,19 @@ class TestAnotherHistory:
             assert subscription.generation == 0
             assert reader.count("tollgate_log_messages_total", outcome="refused") == 3
 
+    async def test_a_message_that_starts_from_another_hash_is_not_believed(
+        self,
+    ) -> None:
+        log = log_of(3)
+        reader = Reader(log)
+        ((message, body),) = messages(log, iter([3]))
+        async with reading(reader) as subscription:
+            await until(lambda: subscription.position == 3)
+            headers = {**headers_of(message), "hash_before": "00" * 32}
+            await subscription.deliver(headers, body)
+            assert reader.count("tollgate_log_messages_total", outcome="refused") == 1
+            assert subscription.generation == 0
+
     async def test_histories_that_keep_changing_are_not_chased(self) -> None:
         log = log_of(3)
         reader = Reader(log)
@@ -560,9 +573,8 @@ class TestRestore:
             assert subscription.age() == 100
             assert subscription.max_age == 120
             log.down = False
-            await until(lambda: subscription.position == 7)
+            await until(lambda: subscription.max_age == 300)
             assert subscription.state.dump() == fold(log)
-            assert subscription.max_age == 300
 
 
 class _Claims:

@@ -256,8 +256,10 @@ class Subscription(Generic[StateT]):
         loop = asyncio.get_running_loop()
         while True:
             started, before = loop.time(), self.position
-            wait = timedelta(0) if self._pushed else self._poll_interval
-            outcome = await self._read(wait)
+            # A long poll tells of an event at once, and of nothing late: whoever is
+            # pushed, or does not know yet where the log stands, asks without waiting.
+            patient = not self._pushed and self._polled_at and not self._trouble
+            outcome = await self._read(self._poll_interval if patient else timedelta(0))
             self._note_silence(brought=self.position - before)
             pause = started + self._poll_interval.total_seconds() - loop.time()
             if isinstance(outcome, (LogDiverged, Diverged)) or (
@@ -352,7 +354,6 @@ class Subscription(Generic[StateT]):
         """All that `target` had to know when a poll was `sent` is applied."""
         if target is self._rebuilding:
             self._replica, self._rebuilding = target, None
-            self._polled_at = None
             self.generation += 1
             logger.warning("log rebuilt", log=self.log, position=target.position)
             self._note_position()

@@ -13,7 +13,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import structlog
 
@@ -23,7 +23,7 @@ logger = structlog.get_logger(__name__)
 
 
 class LoopEnded(Exception):
-    """A loop that should run as long as the process has returned."""
+    """A loop that should run as long as the process has ended by itself."""
 
 
 def ask_to_stop() -> None:
@@ -52,19 +52,36 @@ async def running(
         raise failures[0]
 
 
+def was_cancelled() -> bool:
+    """Whether somebody asked this task to end.
+
+    A `CancelledError` alone does not say so: it also comes out of waiting for a task
+    or a future that a library cancelled.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 async def _watch(
-    loop: Loop,
-    failures: list[Exception],
-    on_failure: Callable[[], None],
+    loop: Loop, failures: list[Exception], on_failure: Callable[[], None]
 ) -> None:
     name = _name_of(loop)
     try:
-        await loop
-        raise LoopEnded(f"{name} has returned")  # noqa: TRY301 - told like any failure
+        await _until_it_fails(loop, name)
     except Exception as error:
         logger.exception("background loop failed", loop=name)
         failures.append(error)
         on_failure()
+
+
+async def _until_it_fails(loop: Loop, name: str) -> NoReturn:
+    try:
+        await loop
+    except asyncio.CancelledError as error:
+        if was_cancelled():
+            raise
+        raise LoopEnded(f"{name} was cancelled from within") from error
+    raise LoopEnded(f"{name} has returned")
 
 
 def _name_of(loop: Loop) -> str:

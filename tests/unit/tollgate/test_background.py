@@ -60,6 +60,19 @@ async def test_a_loop_that_returns_has_failed() -> None:
         await run_until_asked(stops, returning())
 
 
+async def test_a_loop_that_a_library_cancelled_has_failed() -> None:
+    """It must not look as if we had ended it: nobody would start it again."""
+
+    async def waiting_for_what_is_cancelled() -> None:
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+
+    stops = Stops()
+    with pytest.raises(LoopEnded, match="from within"):
+        await run_until_asked(stops, waiting_for_what_is_cancelled())
+
+
 def test_the_process_is_asked_to_stop_as_an_operator_would() -> None:
     heard: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))

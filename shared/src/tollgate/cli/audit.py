@@ -163,7 +163,7 @@ def verify(
 
 async def _verify(name: str, url: str) -> bool:
     async with _opened(name, url) as log:
-        head = await log.head()
+        head = await log.head(also_of_standby=True)
         with click.progressbar(
             length=head.position, label=name, file=sys.stderr
         ) as progress:

@@ -45,11 +45,20 @@ class EventLog:
         """Append all of `group` or nothing; see `errors` for what is raised."""
         return await self._committer.append(group)
 
-    async def head(self) -> Head:
-        """The end of the log as it is when the database answers."""
-        (row,) = await self._read(
+    async def head(self, *, also_of_standby: bool = False) -> Head:
+        """The end of the log as it is when the database answers.
+
+        A standby is refused unless it is asked for as such: what it calls the end may
+        long have been passed.
+        """
+        rows = await self._read(
             f"SELECT position, hash, recorded_at FROM {self.name}.head"  # noqa: S608
+            " WHERE $1 OR NOT pg_is_in_recovery()",
+            also_of_standby,
         )
+        if not rows:
+            raise LogUnavailable("the database is a standby, not the primary")
+        row = rows[0]
         return Head(row["position"], row["hash"], row["recorded_at"])
 
     async def hash_at(self, position: int) -> bytes | None:
@@ -108,7 +117,7 @@ class EventLog:
 
         `on_progress` is told after each page how many events it held.
         """
-        head = await self.head()
+        head = await self.head(also_of_standby=True)
         chain = Chain(self.name)
         async for page in self.pages():
             chain.verify(

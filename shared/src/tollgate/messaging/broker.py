@@ -13,11 +13,12 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-import aio_pika
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractConnection, TimeoutType
+from aio_pika.abc import AbstractChannel
+from aio_pika.connection import Connection, make_url
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
+from tollgate.background import was_cancelled
 from tollgate.messaging.alarms import Limiter
 from tollgate.settings import Secret
 
@@ -84,10 +85,10 @@ class Broker:
                     if alarm.reset():
                         logger.info("broker is back", purpose=purpose)
                     await _while_open(channel, work)
-            except (BrokerLost, *TROUBLE) as error:
-                on_lost()
-                if _told_to_end():
+            except (BrokerLost, asyncio.CancelledError, *TROUBLE) as error:
+                if was_cancelled():  # whatever the library made of it
                     raise asyncio.CancelledError from error
+                on_lost()
                 if alarm.admits():
                     logger.warning(
                         "broker is lost", purpose=purpose, reason=_reason(error)
@@ -99,47 +100,34 @@ class Broker:
 
     @asynccontextmanager
     async def _channel(self, purpose: str) -> AsyncIterator[AbstractChannel]:
-        async with asyncio.timeout(CONNECT_TIMEOUT):
-            connection = await aio_pika.connect(
+        # Not `aio_pika.connect`: a connection that could not be made is then closed by
+        # the garbage collector, in a task of nobody.
+        connection = Connection(
+            make_url(
                 self._url.reveal(),
-                timeout=CONNECT_TIMEOUT,
                 heartbeat=HEARTBEAT,
                 name=f"{self.service} {purpose}",
-                connection_class=_Connection,
             )
+        )
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
-                channel = await connection.channel(
+                await connection.connect(timeout=CONNECT_TIMEOUT)
+                channel = connection.channel(
                     publisher_confirms=True, on_return_raises=True
                 )
+                await channel.initialize()
             yield channel
         finally:
             await _close(connection)
 
 
-def _told_to_end() -> bool:
-    """Whether this task is cancelled: aiormq makes an error of its own of that."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-class _Connection(aio_pika.Connection):
-    """Closes itself when it cannot be made: else it would when it is collected, in
-    whatever loop runs then, or in none."""
-
-    async def connect(self, timeout: TimeoutType = None) -> None:  # noqa: ASYNC109 - aio-pika's own
-        try:
-            await super().connect(timeout)
-        except BaseException:
-            await self.close()
-            raise
-
-
-async def _close(connection: AbstractConnection) -> None:
+async def _close(connection: Connection) -> None:
     """Say goodbye to a broker that listens; leave one that does not."""
     with contextlib.suppress(*TROUBLE):
         async with asyncio.timeout(CLOSE_TIMEOUT):
             await connection.close()
+    if not connection.is_closed:
+        await connection.close()  # forgets what it could not tell the broker
 
 
 async def _while_open(channel: AbstractChannel, work: Work) -> None:
@@ -162,6 +150,6 @@ async def _while_open(channel: AbstractChannel, work: Work) -> None:
         raise error
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """What to tell of `error`: the server's words, never the URL with its password."""
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

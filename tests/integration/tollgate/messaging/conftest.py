@@ -195,7 +195,7 @@ Until: TypeAlias = Callable[..., Awaitable[None]]
 def until() -> Until:
     """Wait for a condition, with a deadline."""
 
-    async def wait(condition: Callable[[], bool], *, within: float = 20) -> None:
+    async def wait(condition: Callable[[], bool], *, within: float = 40) -> None:
         try:
             async with asyncio.timeout(within):
                 while not condition():

@@ -13,13 +13,17 @@ from local_stack.testing import VirtualHost
 from tollgate.database import connect
 from tollgate.eventlog import AppendOutcomeUnknown, LogUnavailable
 from tollgate.messaging import relay as relay_module
+from tollgate.messaging.subscription import NotLevel
 from tollgate.migrations import event_log_migrations, migrate
 
 from .conftest import Until, World, open_world
 
+PACE = 0.004
+"""Seconds between appends: a load that leaves the servers some CPU to start again."""
+
 
 class Load:
-    """Appends all the time, as fast as the log takes it."""
+    """Appends all the time."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -30,6 +34,7 @@ class Load:
         while self._going:
             with suppress(LogUnavailable, AppendOutcomeUnknown):
                 await self._world.append(1)
+            await asyncio.sleep(PACE)
 
     async def stop(self) -> int:
         """The head of the log when all is appended."""
@@ -159,12 +164,9 @@ async def test_a_queue_that_was_deleted_is_replaced(
 async def test_a_database_killed_under_load_stops_nothing_for_good(
     private_postgres: Postgres, virtual_host: VirtualHost, until: Until
 ) -> None:
-    url = private_postgres.url
-    connection = await connect(url, application_name="test migration")
-    await migrate(connection, "registry", event_log_migrations())
-    await connection.close()
+    await migrated(private_postgres.url)
     async with (
-        open_world(url, virtual_host.url_of) as world,
+        open_world(private_postgres.url, virtual_host.url_of) as world,
         world.relay() as relay,
         world.follower() as reader,
     ):
@@ -182,6 +184,37 @@ async def test_a_database_killed_under_load_stops_nothing_for_good(
         await until(lambda: relay.value("tollgate_relay_position") == head)
         await until(lambda: reader.subscription.position == head)
         assert reader.value("tollgate_log_rebuilds_total") == 0
+        assert reader.subscription.state.dump() == await world.fold()
+
+
+async def test_a_standby_makes_nobody_believe_to_be_level(
+    private_postgres: Postgres, virtual_host: VirtualHost, until: Until
+) -> None:
+    """It answers, but with the past; once promoted it is the log."""
+    await migrated(private_postgres.url)
+    async with (
+        open_world(private_postgres.url, virtual_host.url_of) as world,
+        world.follower(poll_interval=timedelta(seconds=0.1), broker=False) as reader,
+    ):
+        await world.append(20)
+        await until(lambda: reader.subscription.position == 20)
+        await asyncio.to_thread(private_postgres.stop)
+        (private_postgres.directory / "data" / "standby.signal").touch()
+        await asyncio.to_thread(private_postgres.start)
+        await until(
+            lambda: "standby" in str(reader.subscription.status().trouble or "")
+        )
+        last_poll = reader.subscription.polled_at
+        with pytest.raises(NotLevel, match="standby"):
+            await reader.subscription.refresh(timedelta(seconds=5))
+        assert reader.subscription.polled_at == last_poll
+        assert (await world.log.verify()).position == 20
+        connection = await connect(private_postgres.url, application_name="test")
+        await connection.execute("SELECT pg_promote()")
+        await connection.close()
+        await until(lambda: reader.subscription.status().trouble is None)
+        await world.append(5)
+        await until(lambda: reader.subscription.position == 25)
         assert reader.subscription.state.dump() == await world.fold()
 
 
@@ -204,6 +237,12 @@ async def test_a_database_put_back_makes_every_follower_rebuild(
             await until(lambda: reader.subscription.position == 75)  # noqa: B023
             assert reader.value("tollgate_log_rebuilds_total") == 1
             assert reader.subscription.state.dump() == await world.fold()
+
+
+async def migrated(url: str) -> None:
+    connection = await connect(url, application_name="test migration")
+    await migrate(connection, "registry", event_log_migrations())
+    await connection.close()
 
 
 def failures(value: "object") -> float:

@@ -1,6 +1,7 @@
 """The relay and the followers it serves, with real accounts on a real broker."""
 
 import asyncio
+from collections.abc import Container
 from datetime import timedelta
 from typing import Any
 
@@ -76,20 +77,22 @@ async def test_one_relay_is_active_and_another_takes_over(
         world.relay() as second,
         world.follower(poll_interval=RARELY) as reader,
     ):
-
-        def active() -> list[float]:
-            return [relay.value("tollgate_relay_active") for relay in (first, second)]
-
-        await until(lambda: sum(active()) == 1)
+        holders = {await lock_holder(world)}
         await until(lambda: reader.pushed)
         for round_ in range(1, 4):
             await world.append(20)
             await until(lambda: reader.subscription.position >= 20 * round_)  # noqa: B023
             await terminate_lock_sessions(world)
-            await until(lambda: sum(active()) == 0)
-            await until(lambda: sum(active()) == 1)
+            holders.add(await lock_holder(world, other_than=holders))
+        assert len(holders) == 4
         await world.append(20)
         await until(lambda: reader.subscription.position == 80)
+        await until(
+            lambda: (
+                sum(relay.value("tollgate_relay_active") for relay in (first, second))
+                == 1
+            )
+        )
         assert reader.subscription.state.dump() == await world.fold()
 
 
@@ -305,19 +308,38 @@ async def test_only_exclusive_queues_and_durable_exchanges_are_declared(
     assert not any(limit.global_ for limit in limits)
 
 
+LOCK_HOLDERS = """
+    SELECT pid FROM pg_locks
+    WHERE locktype = 'advisory' AND granted AND classid = $1
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
+async def pids_of_holders(connection: asyncpg.Connection) -> list[int]:
+    rows = await connection.fetch(LOCK_HOLDERS, relay_module.LOCK_CLASS)
+    return [row["pid"] for row in rows]
+
+
 async def terminate_lock_sessions(world: World) -> None:
     connection = await asyncpg.connect(world.database_url)
     try:
-        await connection.execute(
-            """
-            SELECT pg_terminate_backend(pid) FROM pg_locks
-            WHERE locktype = 'advisory' AND granted AND classid = $1
-                AND database = (
-                    SELECT oid FROM pg_database WHERE datname = current_database()
-                )
-            """,
-            relay_module.LOCK_CLASS,
-        )
+        for pid in await pids_of_holders(connection):
+            await connection.execute("SELECT pg_terminate_backend($1)", pid)
+    finally:
+        await connection.close()
+
+
+async def lock_holder(world: World, *, other_than: Container[int] = ()) -> int:
+    """The one session that holds the lock, once a new one does."""
+    connection = await asyncpg.connect(world.database_url)
+    try:
+        async with asyncio.timeout(40):
+            while True:
+                pids = await pids_of_holders(connection)
+                assert len(pids) <= 1
+                if pids and pids[0] not in other_than:
+                    return pids[0]
+                await asyncio.sleep(0.02)
     finally:
         await connection.close()
 

@@ -1,6 +1,7 @@
 """A registry's database, what its parts need of it, and the whole service."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -140,9 +141,9 @@ async def owner_token(registry_database: Database) -> str:
 
 
 async def make_owner(database: Database, workspace: str = "Acme") -> str:
-    """The access token of the owner of a new workspace."""
+    """The access token of the owner of a new workspace, whose name begins so."""
     request = OwnerRequest(
-        workspace=workspace,
+        workspace=f"{workspace} {secrets.token_hex(4)}",
         name="Olga",
         email="olga@example.com",
         token_name="first",

@@ -131,7 +131,7 @@ class TestSources:
         path = f"/v1/sources/{source['id']}/write-keys"
         generated = (await owner.made(path))["write_key"]
         assert re.fullmatch("[0-9A-Za-z]{32}", generated)
-        given = "what/ever it%20is+=é".replace("é", "~")
+        given = "what/ever it%20is+=~"
         assert await owner.made(path, {"write_key": given}) == {"write_key": given}
         shown = await owner.get(f"/v1/sources/{source['id']}")
         assert shown.body["write_keys"] == [generated, given]

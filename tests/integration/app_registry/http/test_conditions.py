@@ -5,15 +5,13 @@ import asyncio
 import msgspec
 import pytest
 from aiohttp import ClientSession
+from tests.integration.app_registry.conftest import serving, settings_for
 
 from app_registry.testing.api import Answer, Api
 from app_registry.testing.requests import app_body, key_body, kid_of, source_body
 from local_stack.databases import Database
-from tollgate.eventlog import AppendGroup, EventLog
+from tollgate.eventlog import EventLog
 from tollgate.events import EventMetadata
-from tollgate.events.registry import OAuthAppCreated
-
-from .conftest import serving, settings_for
 
 KEY = {"Idempotency-Key": "order-1"}
 
@@ -163,49 +161,6 @@ class TestPages:
         for query in ("limit=0", "limit=1001", "limit=x", "cursor=x", "cursor="):
             answer = await owner.get(f"/v1/sources?{query}")
             assert (answer.status, answer.problem) == (400, "invalid-parameter")
-
-    async def test_hold_at_a_hundred_thousand_apps(
-        self, owner: Api, log: EventLog
-    ) -> None:
-        workspace = (await owner.get("/v1/workspace")).body["id"]
-        count = 100_000
-        for start in range(0, count, 1000):
-            await log.append(
-                AppendGroup(
-                    events=[
-                        (
-                            f"oauth_app-app_{n}",
-                            OAuthAppCreated(
-                                workspace_id=workspace,
-                                name=f"app {n}",
-                                token_lifetime=86400,
-                                scopes=("tracking_api:write",),
-                            ),
-                        )
-                        for n in range(start, start + 1000)
-                    ]
-                )
-            )
-        await level(owner, count)
-        loop = asyncio.get_running_loop()
-        cursor, seen, slowest = "", 0, 0.0
-        for _ in range(40):
-            started = loop.time()
-            page = (await owner.get(f"/v1/oauth-apps?limit=50{cursor}")).body
-            slowest = max(slowest, loop.time() - started)
-            assert [each["id"] for each in page["data"]] == [
-                f"app_{n}" for n in range(seen, seen + 50)
-            ]
-            seen += 50
-            cursor = f"&cursor={page['next_cursor']}"
-        assert slowest < 0.25
-
-
-async def level(owner: Api, count: int) -> None:
-    """Wait until the last of `count` apps is known; a long log takes a while."""
-    async with asyncio.timeout(60):
-        while (await owner.get(f"/v1/oauth-apps/app_{count - 1}")).status != 200:
-            await asyncio.sleep(0.1)
 
 
 async def pages_of(api: Api, path: str, limit: int) -> list[list[str]]:

@@ -1,0 +1,49 @@
+"""A hundred thousand apps in one workspace."""
+
+import asyncio
+
+from app_registry.testing.api import Api
+from tollgate.eventlog import AppendGroup, EventLog
+from tollgate.events.registry import OAuthAppCreated
+
+
+async def test_pages_hold_at_a_hundred_thousand_apps(owner: Api, log: EventLog) -> None:
+    workspace = (await owner.get("/v1/workspace")).body["id"]
+    count = 100_000
+    for start in range(0, count, 1000):
+        await log.append(
+            AppendGroup(
+                events=[
+                    (
+                        f"oauth_app-app_{n}",
+                        OAuthAppCreated(
+                            workspace_id=workspace,
+                            name=f"app {n}",
+                            token_lifetime=86400,
+                            scopes=("tracking_api:write",),
+                        ),
+                    )
+                    for n in range(start, start + 1000)
+                ]
+            )
+        )
+    await level(owner, count)
+    loop = asyncio.get_running_loop()
+    cursor, seen, slowest = "", 0, 0.0
+    for _ in range(40):
+        started = loop.time()
+        page = (await owner.get(f"/v1/oauth-apps?limit=50{cursor}")).body
+        slowest = max(slowest, loop.time() - started)
+        assert [each["id"] for each in page["data"]] == [
+            f"app_{n}" for n in range(seen, seen + 50)
+        ]
+        seen += 50
+        cursor = f"&cursor={page['next_cursor']}"
+    assert slowest < 0.25
+
+
+async def level(owner: Api, count: int) -> None:
+    """Wait until the last of `count` apps is known; a long log takes a while."""
+    async with asyncio.timeout(60):
+        while (await owner.get(f"/v1/oauth-apps/app_{count - 1}")).status != 200:
+            await asyncio.sleep(0.1)

@@ -85,13 +85,15 @@ class UpstreamConnection(asyncio.Protocol):
         self.deadline = _FOREVER  # the client is slow, not the upstream
 
     def resume(self) -> None:
+        if self._answers is None:
+            return
         self._transport.resume_reading()
         self.deadline = self._loop.time() + self._patience
 
     def abandon(self) -> None:
         """Let the upstream finish, if that is soon: it may have taken the events."""
-        self._answers = None
         self.resume()
+        self._answers = None
 
     # --- asyncio ---
 

@@ -38,6 +38,7 @@ _HOP_BY_HOP: Final = frozenset(
     }
 )
 _DIGITS = re.compile(rb"[0-9]{1,18}").fullmatch
+_VERSIONS: Final = frozenset({"1.0", "1.1"})
 _UNFIT = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
 
 
@@ -109,7 +110,7 @@ class AnswerParser:
         if len(self._fields) >= MAX_FIELDS or _UNFIT(value):
             self._trouble = "its header fields are too many or malformed"
             return
-        self._fields.append((name, value))
+        self._fields.append((name, value.strip(b" \t")))
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -121,6 +122,11 @@ class AnswerParser:
             return
         if status < _CONTINUE:
             self._trouble = "its status is none"
+        # llhttp bears with HTTP/0.9 and HTTP/2.0, and with any octet in the phrase.
+        if self._parser.get_http_version() not in _VERSIONS:
+            self._trouble = "it is not HTTP/1.1"
+        if _UNFIT(self._phrase):
+            self._trouble = "its reason phrase is malformed"
         self.head = self._understand(status)
 
     def on_body(self, piece: bytes) -> None:
@@ -151,7 +157,7 @@ class AnswerParser:
             elif name == b"content-length":
                 lengths.append(field[1])
             elif name == b"transfer-encoding":
-                codings.append(field[1].strip().lower())
+                codings.append(field[1].lower())
         if named:
             passed = [field for field in passed if field[0].lower() not in named]
         if len(lengths) + len(codings) > 1:
@@ -162,6 +168,8 @@ class AnswerParser:
         elif codings:
             if codings != [b"chunked"]:
                 self._trouble = "its transfer coding is unknown"
+            elif self._parser.get_http_version() == "1.0":
+                self._trouble = "HTTP/1.0 knows no chunks"  # RFC 9112 §6.1
         elif lengths:
             if not _DIGITS(lengths[0]):
                 self._trouble = "its length is malformed"

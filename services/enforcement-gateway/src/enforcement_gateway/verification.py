@@ -65,8 +65,9 @@ class Verifier:
 
     def _remember(self, token: bytes, verified: VerifiedAccessToken) -> None:
         """Forget the older half when full: no bookkeeping at each hit."""
+        if not self._max_remembered:
+            return
         if len(self._remembered) >= self._max_remembered:
-            for oldest in list(self._remembered)[: self._max_remembered // 2]:
+            for oldest in list(self._remembered)[: (self._max_remembered + 1) // 2]:
                 del self._remembered[oldest]
-        if self._max_remembered:
-            self._remembered[token] = verified
+        self._remembered[token] = verified

@@ -1,0 +1,152 @@
+"""What the issuer signed, and for how many tokens that is remembered."""
+
+import time
+
+import pytest
+
+from enforcement_gateway import verification
+from enforcement_gateway.domain.denials import Reason
+from enforcement_gateway.verification import SigningKeys, Verifier
+from tollgate.events.tokens import SigningKeyCompromised
+from tollgate.oauth.access_tokens import (
+    VerifiedAccessToken,
+    access_token_claims,
+    mint_access_token,
+)
+from tollgate.testing.folded_logs import FoldedLogs
+from tollgate.testing.keys import signing_key
+from tollgate.testing.tokens import client_assertion
+
+ISSUER = "https://issuer.test"
+KEY = signing_key()
+OTHER = signing_key(nth=1)
+
+
+@pytest.fixture
+def logs() -> FoldedLogs:
+    logs = FoldedLogs()
+    logs.signing_key(KEY.kid, alg=KEY.public.alg.value, pem=KEY.public.pem)
+    return logs
+
+
+@pytest.fixture
+def keys(logs: FoldedLogs) -> SigningKeys:
+    return SigningKeys(logs)
+
+
+@pytest.fixture
+def verifications(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Every token whose signature was checked."""
+    checked = []
+    verify = verification.verify_access_token
+
+    def counting(token, **arguments):
+        checked.append(token)
+        return verify(token, **arguments)
+
+    monkeypatch.setattr(verification, "verify_access_token", counting)
+    return checked
+
+
+def token(jti: str = "jti-1", *, key=KEY, age: int = 0, issuer: str = ISSUER) -> bytes:
+    claims = access_token_claims(
+        issuer=issuer,
+        client_id="app_1",
+        audiences=["urn:tollgate:tracking-api"],
+        scopes=["tracking_api:write"],
+        jti=jti,
+        key="kid-1/2",
+        rev=0,
+        issued_at=int(time.time()) - age,
+        lifetime=3600,
+    )
+    return mint_access_token(claims, key).encode()
+
+
+class TestVerify:
+    def test_what_the_issuer_signed_is_told(self, keys) -> None:
+        verified = Verifier(ISSUER).verify(token(), keys)
+        assert isinstance(verified, VerifiedAccessToken)
+        assert (verified.client_id, verified.jti) == ("app_1", "jti-1")
+        assert verified.signing_kid == KEY.kid
+
+    def test_time_and_the_state_of_the_key_are_judged_elsewhere(
+        self, logs, keys
+    ) -> None:
+        logs.record(f"signing_key-{KEY.kid}", SigningKeyCompromised())
+        verified = Verifier(ISSUER).verify(token(age=99_999), keys)
+        assert isinstance(verified, VerifiedAccessToken)
+
+    @pytest.mark.parametrize(
+        ("made", "reason"),
+        [
+            (lambda: b"x.y.z", Reason.TOKEN_MALFORMED),
+            (lambda: token(issuer="https://else.test"), Reason.TOKEN_ISSUER_WRONG),
+            (lambda: token(key=OTHER), Reason.TOKEN_SIGNING_KEY_UNKNOWN),
+            (lambda: token()[:-4] + b"AAAA", Reason.TOKEN_SIGNATURE_WRONG),
+            (lambda: token() + b"=", Reason.TOKEN_MALFORMED),
+            (
+                lambda: client_assertion(
+                    KEY, client_id="app_1", issuer=ISSUER, now=time.time()
+                ).encode(),
+                Reason.TOKEN_MALFORMED,
+            ),
+        ],
+        ids=["rubbish", "issuer", "key", "signature", "padding", "assertion"],
+    )
+    def test_anything_else_is_refused_every_time(self, keys, made, reason) -> None:
+        verifier, shown = Verifier(ISSUER), made()
+        assert verifier.verify(shown, keys) is reason
+        assert verifier.verify(shown, keys) is reason
+
+
+class TestRemembered:
+    def test_a_signature_is_checked_once(self, keys, verifications) -> None:
+        verifier, shown = Verifier(ISSUER), token()
+        assert verifier.verify(shown, keys) == verifier.verify(shown, keys)
+        assert len(verifications) == 1
+
+    def test_a_refusal_is_not_remembered(self, logs, keys, verifications) -> None:
+        """The key may come to be known."""
+        verifier, shown = Verifier(ISSUER), token(key=OTHER)
+        assert verifier.verify(shown, keys) is Reason.TOKEN_SIGNING_KEY_UNKNOWN
+        logs.signing_key(OTHER.kid, alg=OTHER.public.alg.value, pem=OTHER.public.pem)
+        assert isinstance(verifier.verify(shown, keys), VerifiedAccessToken)
+        assert len(verifications) == 2
+
+    @pytest.mark.parametrize("most", [0, 1, 2, 3, 8])
+    def test_there_is_an_end_to_it(self, keys, most, verifications) -> None:
+        verifier = Verifier(ISSUER, remembered=most)
+        shown = [token(f"jti-{number}") for number in range(20)]
+        for each in shown:
+            assert isinstance(verifier.verify(each, keys), VerifiedAccessToken)
+            assert len(verifier._remembered) <= most
+        verifier.verify(shown[-1], keys)
+        assert len(verifications) == (20 if most else 21)
+
+    def test_the_oldest_are_forgotten_first(self, keys, verifications) -> None:
+        verifier = Verifier(ISSUER, remembered=4)
+        shown = [token(f"jti-{number}") for number in range(5)]
+        for each in shown:
+            verifier.verify(each, keys)
+        del verifications[:]
+        for each in shown[2:]:
+            verifier.verify(each, keys)
+        assert verifications == []
+        verifier.verify(shown[0], keys)
+        assert verifications == [shown[0]]
+
+
+class TestSigningKeys:
+    def test_they_are_those_of_the_log_as_it_grows(self, logs, keys) -> None:
+        assert list(keys) == [KEY.kid]
+        assert OTHER.kid not in keys
+        logs.signing_key(OTHER.kid, alg=OTHER.public.alg.value, pem=OTHER.public.pem)
+        assert set(keys) == {KEY.kid, OTHER.kid}
+        assert len(keys) == 2
+        assert keys[OTHER.kid].kid == OTHER.kid
+
+    def test_a_rebuilt_log_is_believed_over_what_was_parsed(self, logs, keys) -> None:
+        assert keys.get(KEY.kid) is not None
+        logs.tokens = type(logs.tokens)()
+        assert keys.get(KEY.kid) is None

@@ -248,7 +248,7 @@ class TestFields:
         assert head.forwarded_for == b"10.0.0.1, 10.0.0.2"
         assert head.forwarded_proto == b"https"
         assert head.via == b"1.1 proxy"
-        assert head.max_forwards == b"3"
+        assert head.max_forwards == 3
 
 
 class TestAuthorization:

@@ -307,7 +307,7 @@ class Exchange:
         """A browser's preflight is for the upstream to judge; the rest is ours."""
         head, route = self._head, self._route
         preflight = any(line.lower().startswith(_PREFLIGHT) for line in head.forwarded)
-        if route is not None and preflight and head.max_forwards != b"0":
+        if route is not None and preflight and head.max_forwards != 0:
             self._forward(Passed())
             return
         allow = _EVERYWHERE if route is None else route.allow

@@ -154,7 +154,7 @@ class Head(msgspec.Struct, kw_only=True):
     via: bytes | None = None
     forwarded_for: bytes | None = None
     forwarded_proto: bytes | None = None
-    max_forwards: bytes | None = None
+    max_forwards: int | None = None
 
     @property
     def has_body(self) -> bool:
@@ -271,7 +271,7 @@ def _note(field: Field, head: Head) -> None:
         case Kind.CONTENT_ENCODING:
             head.content_encoding = _listed(head.content_encoding, field.value)
         case _:
-            head.max_forwards = field.value
+            head.max_forwards = int(field.value) if _DIGITS(field.value) else None
 
 
 def _heed(field: Field, head: Head, framing: _Framing) -> None:

@@ -5,6 +5,7 @@ we may say is said by us, and the access token stays here.
 """
 
 import base64
+import re
 from enum import StrEnum
 
 import msgspec
@@ -50,7 +51,7 @@ def forwarded_request(
     lines = [
         b"%b %b HTTP/1.1" % (head.method, target),
         b"Host: " + authority,
-        *head.forwarded,
+        *_forwarded_lines(head),
     ]
     if authorization is not None:
         lines.append(authorization)
@@ -81,6 +82,17 @@ def authorization_for_upstream(
 
 
 _WITHOUT_BODY = frozenset({b"GET", b"OPTIONS", b"DELETE"})
+
+
+def _forwarded_lines(head: Head) -> list[bytes]:
+    """RFC 9110 §7.6.2: of OPTIONS it is counted how often it was forwarded."""
+    if head.method != b"OPTIONS" or head.max_forwards is None:
+        return head.forwarded
+    lines = [line for line in head.forwarded if not _MAX_FORWARDS(line)]
+    return [*lines, b"Max-Forwards: %d" % max(head.max_forwards - 1, 0)]
+
+
+_MAX_FORWARDS = re.compile(rb"max-forwards:", re.IGNORECASE).match
 
 
 def _forwarded_for(head: Head, peer: Peer) -> bytes:

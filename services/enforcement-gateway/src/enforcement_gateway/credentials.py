@@ -89,7 +89,7 @@ def read_query(query: bytes | None) -> Query:
     for pair in query.split(b"&"):
         name, _, value = pair.partition(b"=")
         spelt = unquote_to_bytes(name.replace(b"+", b" ")).decode("utf-8", "replace")
-        folded = spelt.casefold()
+        folded = spelt.translate(_DOTS).casefold()
         if folded in _QUERY_NAMES:
             if name.decode("ascii") != _QUERY_NAMES[folded] or folded in found:
                 raise unreadable()
@@ -101,6 +101,9 @@ def read_query(query: bytes | None) -> Query:
         function=found.get("b"),
     )
 
+
+_DOTS = str.maketrans("\u0130\u0131", "ii")
+"""The letters that fold to an i in Java, and to something else in Python."""
 
 _QUERY_NAMES = {
     _FOLDED_KEY: "writeKey",

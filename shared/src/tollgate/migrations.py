@@ -40,12 +40,14 @@ def read_migration(package: str, file_name: str) -> Migration:
 
 def event_log_migrations(*, by_month: bool = False) -> list[Migration]:
     """What makes a schema a log; `by_month` for one whose old months may go."""
-    first = "0001_events_by_month.sql" if by_month else "0001_events.sql"
-    package = "tollgate.eventlog"
-    return [
-        read_migration(package, first),
-        read_migration(package, "0002_append.sql"),
-    ]
+    files = ["0001_events.sql", "0002_append.sql"]
+    if by_month:
+        files = [
+            "0001_events_by_month.sql",
+            "0002_append.sql",
+            "0003_prune_commands.sql",
+        ]
+    return [read_migration("tollgate.eventlog", name) for name in files]
 
 
 async def migrate(

@@ -151,6 +151,33 @@ async def test_spent_assertions_are_forgotten_once_they_are_of_no_use(
     assert await pool.fetchval("SELECT issuance.prune_spent_jtis()") == 1
 
 
+async def test_which_command_made_a_token_is_forgotten_after_hours(
+    issuer: IssuerUnderTest,
+    app: RegisteredApp,
+    issuer_database: Database,
+    pool: Pool,
+) -> None:
+    """It is of use while an answer of the log may be lost, and there is one a token."""
+    prune = "SELECT issuance.prune_commands()"
+    await issuer.token_of(app)
+    assert await pool.fetchval(prune) == 0
+    owner = await connect(issuer_database.owner_url, application_name="tests")
+    await owner.execute(
+        """
+        UPDATE issuance.checkpoints
+        SET position = 1, moved_at = moved_at - interval '2 hours'
+        WHERE subscriber = 'prune_commands'
+        """
+    )
+    await owner.close()
+    await issuer.token_of(app)
+
+    assert await pool.fetchval(prune) == 1
+    assert await pool.fetchval(prune) == 0
+    assert await pool.fetchval("SELECT count(*) FROM issuance.commands") == 1
+    assert await pool.fetchval("SELECT count(*) FROM issuance.events") == 2
+
+
 @pytest.fixture
 async def two_apps(
     registry: RegistryStandIn,

@@ -32,11 +32,11 @@ from token_issuer.limits import RateLimit
 from token_issuer.metadata import JWKS, metadata_of
 from token_issuer.metrics import IssuerMetrics
 from token_issuer.patience import Patience
+from token_issuer.pruning import prune_for_ever
 from token_issuer.revocations import Revocations
 from token_issuer.sealing import Sealer
 from token_issuer.service_credentials import ServiceCredentials
 from token_issuer.settings import Settings
-from token_issuer.spent_assertions import forget_spent_assertions
 from token_issuer.token_records import TokenRecords
 from tollgate.background import Loop, running
 from tollgate.clock import Clock, SystemClock
@@ -68,6 +68,8 @@ def create_application(
     application = web.Application(
         middlewares=[name_requests, count_requests(registry), _answer_errors],
         client_max_size=MAX_LENGTH,
+        # Nothing here takes a content coding, so nothing is inflated.
+        handler_args={"auto_decompress": False},
     )
     application[collaborators.clock] = clock or SystemClock()
     application[collaborators.metrics] = IssuerMetrics(registry)
@@ -123,7 +125,7 @@ class _Lifetime:
                 foundation.notifications.run(),
                 foundation.knowledge.view.run(),
                 keeper.run(TEND_KEYS_EVERY),
-                forget_spent_assertions(foundation.pool),
+                prune_for_ever(foundation.pool),
                 *self._messaging(foundation),
                 *await self._snapshots(foundation),
             ):

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gzip
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -462,6 +463,23 @@ class TestRefusedRequest:
         )
 
         assert_refused(answer, "invalid_request", status=status)
+
+    @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "rubbish"])
+    @pytest.mark.parametrize("body", [b"rubbish", gzip.compress(b"a" * 10_000_000)])
+    async def test_content_codings(
+        self, issuer: IssuerUnderTest, coding: str, body: bytes
+    ) -> None:
+        answer = await issuer.request(
+            "POST",
+            "/token",
+            data=body,
+            headers={
+                "Content-Type": "application/x-www-form-urlencoded",
+                "Content-Encoding": coding,
+            },
+        )
+
+        assert_refused(answer, "invalid_request", status=415)
 
     @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "PATCH"])
     @pytest.mark.parametrize("path", ["/token", "//token", "/revoke", "/introspect"])

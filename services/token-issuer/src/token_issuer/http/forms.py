@@ -19,7 +19,13 @@ from token_issuer.http.callers import caller_of, household_of
 from token_issuer.http.collaborators import clock, failures, metrics, patience
 from token_issuer.http.oauth_responses import RequestTimedOut, json_response
 from tollgate.errors import Unavailable
-from tollgate.oauth.errors import OAuthError, TemporarilyUnavailable, TooManyRequests
+from tollgate.oauth.errors import (
+    InvalidRequest,
+    OAuthError,
+    TemporarilyUnavailable,
+    TooManyRequests,
+    UnsupportedMediaType,
+)
 from tollgate.oauth.forms import parse_form
 
 logger = structlog.get_logger(__name__)
@@ -98,8 +104,12 @@ async def _answer(request: web.Request, handler: FormHandler) -> Any:  # noqa: A
 
 
 async def _body_of(request: web.Request) -> bytes:
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("send the form without a content coding")
     try:
         async with asyncio.timeout(BODY_TIMEOUT):
             return await request.read()
     except TimeoutError:
         raise RequestTimedOut("the request did not arrive in time") from None
+    except web.RequestPayloadError:
+        raise InvalidRequest("the body is malformed") from None

@@ -21,6 +21,8 @@ from tollgate.testing.tokens import client_assertion
 
 READY_WITHIN = 20.0
 
+_JSON = {"application/json", "application/problem+json"}
+
 ISSUER = "https://issuer.example"
 """What it is called, wherever it listens."""
 
@@ -66,7 +68,7 @@ class IssuerUnderTest:
                 headers=response.headers,
                 body=body,
                 json=msgspec.json.decode(body)
-                if response.content_type.endswith("json")
+                if response.content_type in _JSON
                 else None,
             )
 

@@ -32,24 +32,24 @@ class Inflation:
 
     def step(self) -> bool:
         """Do a slice of the work; True when `body` is complete."""
-        if self._member.eof:
-            rest = self._member.unused_data
-            if not rest and not self._tail and not self._left:
-                return True
-            self._tail = rest + self._tail
-            self._member = zlib.decompressobj(_GZIP_ONLY)
         if not self._tail:
             self._tail = bytes(self._left[:SLICE_IN])
             self._left = self._left[SLICE_IN:]
+        if self._member.eof:
+            if not self._tail:
+                return True
+            self._member = zlib.decompressobj(_GZIP_ONLY)
         starved = not self._tail
+        member = self._member
         try:
-            piece = self._member.decompress(self._tail, SLICE_OUT)
+            piece = member.decompress(self._tail, SLICE_OUT)
         except zlib.error:
             raise unreadable() from None
+        # At the end of a member `unconsumed_tail` may repeat what is in `unused_data`.
+        self._tail = member.unused_data if member.eof else member.unconsumed_tail
         # zlib may hold back output of what it has taken in, so hunger alone is no end.
-        if starved and not piece and not self._member.eof:
+        if starved and not piece and not member.eof:
             raise unreadable()
-        self._tail = self._member.unconsumed_tail
         if piece:
             self.size += len(piece)
             if self.size > self._limit:

@@ -1,0 +1,88 @@
+"""gzip as RFC 1952 has it: all members, and the end exactly where it is."""
+
+import gzip
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enforcement_gateway.body.inflation import SLICE_IN, SLICE_OUT, Inflation
+from enforcement_gateway.domain.denials import Reason, Refused
+
+
+def inflate(deflated, limit=10_000_000):
+    inflation = Inflation(deflated, limit)
+    while not inflation.step():
+        pass
+    return inflation.body
+
+
+def refusal(deflated, limit=10_000_000):
+    with pytest.raises(Refused) as refused:
+        inflate(deflated, limit)
+    return refused.value.reason
+
+
+SIZES = st.sampled_from(
+    [0, 1, 100, SLICE_IN, SLICE_OUT - 1, SLICE_OUT, SLICE_OUT + 1, 3 * SLICE_OUT]
+)
+
+
+class TestMembers:
+    @given(
+        sizes=st.lists(SIZES, min_size=1, max_size=5), level=st.sampled_from([0, 1, 9])
+    )
+    def test_all_of_them_make_the_body(self, sizes, level):
+        parts = [bytes([65 + n]) * size for n, size in enumerate(sizes)]
+        deflated = b"".join(gzip.compress(part, level) for part in parts)
+        assert inflate(deflated) == b"".join(parts)
+
+    @given(data=st.binary(max_size=300), cut=st.integers(0, 400))
+    def test_no_cut_gives_a_body(self, data, cut):
+        deflated = gzip.compress(data)
+        cut %= len(deflated)
+        if cut:
+            assert refusal(deflated[:cut]) is Reason.BODY_UNREADABLE
+            assert refusal(deflated + deflated[:cut]) is Reason.BODY_UNREADABLE
+
+    @given(data=st.binary(max_size=300), rubbish=st.binary(min_size=1, max_size=20))
+    def test_rubbish_behind_it_is_never_overlooked(self, data, rubbish):
+        if not rubbish.startswith(b"\x1f\x8b"):
+            assert refusal(gzip.compress(data) + rubbish) is Reason.BODY_UNREADABLE
+
+    @given(
+        data=st.binary(max_size=200),
+        often=st.integers(1, 2000),
+        members=st.integers(1, 4),
+    )
+    def test_agrees_with_the_gzip_of_the_library(self, data, often, members):
+        deflated = gzip.compress(data * often) * members
+        assert inflate(deflated) == gzip.decompress(deflated)
+
+    def test_output_held_back_by_zlib_is_waited_for(self):
+        """The last input may be taken in long before its output is out."""
+        data = bytes(50 * SLICE_OUT)
+        deflated = gzip.compress(data)
+        assert len(deflated) < SLICE_IN
+        assert inflate(deflated) == data
+
+    @pytest.mark.parametrize("wbits", [zlib.MAX_WBITS, -zlib.MAX_WBITS])
+    def test_zlib_and_raw_deflate_are_not_gzip(self, wbits):
+        packer = zlib.compressobj(wbits=wbits)
+        deflated = packer.compress(b"{}") + packer.flush()
+        assert refusal(deflated) is Reason.BODY_UNREADABLE
+
+
+class TestLimits:
+    def test_the_limit_is_of_all_members_together(self):
+        deflated = gzip.compress(bytes(600)) + gzip.compress(bytes(600))
+        assert len(inflate(deflated, 1200)) == 1200
+        assert refusal(deflated, 1199) is Reason.BODY_INFLATES_TOO_LARGE
+
+    def test_a_bomb_is_left_after_one_slice_too_many(self):
+        inflation = Inflation(gzip.compress(bytes(100 * 1024 * 1024)), 1024 * 1024)
+        for _ in range(1024 * 1024 // SLICE_OUT):
+            assert not inflation.step()
+        with pytest.raises(Refused):
+            inflation.step()

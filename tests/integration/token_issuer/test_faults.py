@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -202,6 +203,48 @@ class TestDatabase:
 
         assert statuses <= {200, 503}
         assert (await issuer.ask_for_token(app)).status == 200
+
+    async def test_an_assertion_works_once_also_while_the_database_dies(
+        self,
+        settings: Settings,
+        app: RegisteredApp,
+        own: Database,
+        own_postgres: Postgres,
+    ) -> None:
+        """Shown to two replicas at once, again and again, whatever comes of it."""
+        granted: Counter[int] = Counter()
+
+        async def show_twice(number: int) -> None:
+            form = a.token_form(app)
+            answers = await asyncio.gather(
+                a.post_form("/token", form), b.post_form("/token", form)
+            )
+            statuses = [answer.status for answer in answers]
+            assert set(statuses) <= {200, 401, 503}
+            granted[number] = statuses.count(200)
+
+        async with serving(settings) as a, serving(settings) as b:
+            await a.token_of(app)
+            showing = []
+            for number in range(60):
+                showing.append(asyncio.create_task(show_twice(number)))
+                if number == 30:
+                    await asyncio.to_thread(own_postgres.kill9)
+                    starting = asyncio.create_task(
+                        asyncio.to_thread(own_postgres.start)
+                    )
+                await a.get("/livez")
+            await asyncio.gather(*showing)
+            await starting
+            await a.until_ready()
+
+        assert max(granted.values()) == 1
+        connection = await connect(own.owner_url, application_name="tests")
+        recorded = await connection.fetchval("SELECT count(*) FROM issuance.events")
+        spent = await connection.fetchval("SELECT count(*) FROM issuance.spent_jtis")
+        await connection.close()
+        # Each that was given is recorded, and each that is recorded was paid for.
+        assert granted.total() + 1 <= recorded == spent
 
 
 class TestRegistry:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 
+import msgspec
 import pytest
 
 from local_stack.databases import Database
@@ -11,7 +12,9 @@ from token_issuer.testing.issuer import IssuerUnderTest, serving
 from token_issuer.testing.registry import RegisteredApp, RegistryStandIn
 from tollgate.database import Pool, connect
 from tollgate.eventlog import EventLog
+from tollgate.oauth.access_tokens import VerifiedAccessToken, verify_access_token
 from tollgate.oauth.algorithms import Algorithm
+from tollgate.oauth.jwks import parse_jwk_set
 from tollgate.oauth.jws import decode
 from tollgate.testing.keys import signing_key
 from tollgate.testing.tokens import client_assertion
@@ -183,3 +186,24 @@ async def two_apps(
     registry: RegistryStandIn,
 ) -> tuple[RegisteredApp, RegisteredApp]:
     return await registry.add_app(), await registry.add_app()
+
+
+async def test_rs256_can_be_chosen(settings: Settings, app: RegisteredApp) -> None:
+    settings = msgspec.structs.replace(settings, signing_alg="RS256")
+    async with serving(settings) as issuer:
+        token = await issuer.token_of(app)
+
+        document = (await issuer.get("/.well-known/jwks.json")).body
+        assert decode(token).header.alg == "RS256"
+        assert isinstance(
+            verify_access_token(
+                token,
+                keys=parse_jwk_set(document),
+                issuer=issuer.name,
+                audience="urn:tollgate:tracking-api",
+            ),
+            VerifiedAccessToken,
+        )
+        for key in msgspec.json.decode(document)["keys"]:
+            assert set(key) == {"kty", "kid", "use", "alg", "n", "e"}
+        assert (await issuer.introspect(app, token)).json["active"] is True

@@ -6,12 +6,10 @@ there is refused only after a look at the log as it is now: unknown is not no.
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import lru_cache
 
 import msgspec
 
 from token_issuer.knowledge import Knowledge
-from tollgate.oauth.algorithms import Algorithm
 from tollgate.oauth.client_assertion import (
     UnverifiedAssertion,
     VerifiedAssertion,
@@ -19,7 +17,7 @@ from tollgate.oauth.client_assertion import (
     read_assertion,
     verify_assertion,
 )
-from tollgate.oauth.public_keys import PublicKey, parse_public_key
+from tollgate.oauth.public_keys import recorded_public_key
 from tollgate.registry.oauth_app import AppKey, OAuthApp
 
 
@@ -50,7 +48,10 @@ class ClientAuthentication:
             raise client_authentication_failed()
         app, key = found
         verified = verify_assertion(
-            assertion, public_key_of(key), issuer=self._issuer, arrived_at=arrived_at
+            assertion,
+            recorded_public_key(key.pem, key.alg),
+            issuer=self._issuer,
+            arrived_at=arrived_at,
         )
         self._knowledge.require_fresh()
         return AuthenticatedClient(app=app, key=key, assertion=verified)
@@ -61,13 +62,3 @@ class ClientAuthentication:
             return None
         key = app.keys.get(assertion.kid)
         return None if key is None else (app, key)
-
-
-def public_key_of(key: AppKey) -> PublicKey:
-    """The key of the event as one that verifies."""
-    return _parsed(key.pem, key.alg)
-
-
-@lru_cache(maxsize=4096)
-def _parsed(pem: str, alg: str) -> PublicKey:
-    return parse_public_key(pem, Algorithm(alg))

@@ -12,9 +12,8 @@ from tollgate.oauth.access_tokens import (
     VerifiedAccessToken,
     verify_access_token,
 )
-from tollgate.oauth.algorithms import Algorithm
 from tollgate.oauth.jws import MalformedJws, decode
-from tollgate.oauth.public_keys import parse_public_key
+from tollgate.oauth.public_keys import recorded_public_key
 from tollgate.tokens.state import SigningKey, TokensState
 
 
@@ -38,7 +37,7 @@ class TokenRecords:
         key = None if kid is None else await self._signing_key(kid)
         if key is None or not key.verifies:
             return TokenRefusal.UNKNOWN_KEY
-        public = parse_public_key(key.pem, Algorithm(key.alg))
+        public = recorded_public_key(key.pem, key.alg)
         verified = verify_access_token(
             token, keys={key.kid: public}, issuer=self._issuer, audience=None
         )

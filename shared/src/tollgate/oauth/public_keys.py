@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from types import MappingProxyType
 from typing import assert_never
@@ -96,6 +97,12 @@ def parse_public_key(pem: str, alg: Algorithm | None = None) -> PublicKey:
         # Its parameters may forbid what we would then do with it.
         raise InvalidPublicKey("export the key as rsaEncryption, not as RSASSA-PSS")
     return public_key_of(key, alg)
+
+
+@lru_cache(maxsize=4096)
+def recorded_public_key(pem: str, alg: str) -> PublicKey:
+    """A key as an event of the log has it: parsed once in a process and remembered."""
+    return parse_public_key(pem, Algorithm(alg))
 
 
 def public_key_of(

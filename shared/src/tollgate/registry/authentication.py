@@ -7,13 +7,11 @@ goes on authenticating while the owner of a log is down.
 
 from datetime import datetime
 from enum import Enum
-from functools import lru_cache
 
 import msgspec
 
 from tollgate.oauth.access_tokens import TokenRefusal, verify_access_token
-from tollgate.oauth.algorithms import Algorithm
-from tollgate.oauth.public_keys import PublicKey, parse_public_key
+from tollgate.oauth.public_keys import PublicKey, recorded_public_key
 from tollgate.oauth.scopes import Scope
 from tollgate.registry.administrators import authenticate, is_access_token
 from tollgate.registry.roles import Actor
@@ -81,15 +79,10 @@ def authenticate_bearer(
 def verification_keys(tokens: TokensState) -> dict[str, PublicKey]:
     """The issuer's keys by `kid`; a compromised one is none."""
     return {
-        key.kid: _parsed(key.pem, key.alg)
+        key.kid: recorded_public_key(key.pem, key.alg)
         for key in tokens.signing_keys.values()
         if key.verifies
     }
-
-
-@lru_cache(maxsize=256)
-def _parsed(pem: str, alg: str) -> PublicKey:
-    return parse_public_key(pem, Algorithm(alg))
 
 
 def _member(

@@ -8,9 +8,8 @@ from aiohttp import web
 from token_issuer.http.collaborators import clock, knowledge, metadata
 from token_issuer.key_life import published_keys
 from token_issuer.metadata import Metadata
-from tollgate.oauth.algorithms import Algorithm
 from tollgate.oauth.jwks import JwkSet, jwk_set_of
-from tollgate.oauth.public_keys import parse_public_key
+from tollgate.oauth.public_keys import recorded_public_key
 
 WELL_KNOWN = "/.well-known/oauth-authorization-server"
 
@@ -32,9 +31,7 @@ async def jwks(request: web.Request) -> web.Response:
     known = request.app[knowledge]
     keys = published_keys(known.tokens.signing_keys, request.app[clock].now())
     known.require_fresh()
-    return _cached(
-        jwk_set_of(parse_public_key(key.pem, Algorithm(key.alg)) for key in keys)
-    )
+    return _cached(jwk_set_of(recorded_public_key(key.pem, key.alg) for key in keys))
 
 
 def _cached(body: Metadata | JwkSet) -> web.Response:

@@ -139,6 +139,19 @@ class TestDatabase:
         assert (await issuer.post_form("/token", form)).status == 200
         assert (await issuer.introspect(app, token)).json["active"] is True
 
+    async def test_it_starts_before_its_database_and_waits_for_it(
+        self, settings: Settings, app: RegisteredApp, own_postgres: Postgres
+    ) -> None:
+        await asyncio.to_thread(own_postgres.kill9)
+        async with serving(settings, ready=False) as issuer:
+            await issuer.until_ready(ready=False)
+            assert (await issuer.get("/livez")).status == 200
+            assert_come_back_later(await issuer.ask_for_token(app))
+
+            await asyncio.to_thread(own_postgres.start)
+            await issuer.until_ready()
+            assert (await issuer.ask_for_token(app)).status == 200
+
     async def test_a_database_that_hangs_is_503_within_bounds(
         self, issuer: IssuerUnderTest, app: RegisteredApp, own_postgres: Postgres
     ) -> None:

@@ -19,6 +19,7 @@ from token_issuer.http.callers import caller_of, household_of
 from token_issuer.http.collaborators import clock, failures, metrics, patience
 from token_issuer.http.oauth_responses import RequestTimedOut, json_response
 from tollgate.errors import Unavailable
+from tollgate.oauth.client_assertion import read_assertion
 from tollgate.oauth.errors import (
     InvalidRequest,
     OAuthError,
@@ -56,16 +57,9 @@ def form_endpoint(name: str, handler: FormHandler) -> Handler:
     async def answer(request: web.Request) -> web.StreamResponse:
         outcomes = request.app[metrics].requests
         try:
-            response = json_response(await _answer(request, handler))
+            response = json_response(await _answer(request, name, handler))
         except OAuthError as error:
             outcomes.labels(name, error.error).inc()
-            logger.info(
-                "request refused",
-                endpoint=name,
-                error=error.error,
-                reason=error.description,
-                client_address=caller_of(request).address,
-            )
             raise
         except Unavailable as trouble:
             outcomes.labels(name, TemporarilyUnavailable.error).inc()
@@ -77,13 +71,14 @@ def form_endpoint(name: str, handler: FormHandler) -> Handler:
     return answer
 
 
-async def _answer(request: web.Request, handler: FormHandler) -> Any:  # noqa: ANN401 - a Struct
+async def _answer(request: web.Request, name: str, handler: FormHandler) -> Any:  # noqa: ANN401 - a Struct
     arrived_at = request.app[clock].now()
     caller = caller_of(request)
     limit, household = request.app[failures], household_of(caller.address)
     wait = limit.wait_for(household)
     if wait is not None:
         raise TooManyRequests("too many failures from this address", retry_after=wait)
+    form: Mapping[str, str] = {}
     try:
         form = parse_form(await _body_of(request), request.headers.get("Content-Type"))
         async with request.app[patience].hold():
@@ -98,9 +93,25 @@ async def _answer(request: web.Request, handler: FormHandler) -> Any:  # noqa: A
             )
     except TemporarilyUnavailable:
         raise
-    except OAuthError:
+    except OAuthError as refusal:
         limit.count(household)
+        logger.info(
+            "request refused",
+            endpoint=name,
+            error=refusal.error,
+            reason=refusal.description,
+            claimed_client_id=_claimed_client_id(form),
+            client_address=caller.address,
+        )
         raise
+
+
+def _claimed_client_id(form: Mapping[str, str]) -> str | None:
+    """Whom the request says it is from: nobody need have vouched for it."""
+    try:
+        return read_assertion(form).client_id
+    except OAuthError:
+        return None
 
 
 async def _body_of(request: web.Request) -> bytes:

@@ -455,6 +455,15 @@ class TestStopping:
             await client.close()
         assert await stopping == 0
 
+    async def test_says_first_that_it_is_not_ready(self, running):
+        running.environment["ENFORCEMENT_GATEWAY_DRAIN_DELAY"] = "2s"
+        await running.start()
+        await running.until_ready()
+        stopping = asyncio.create_task(running.stop())
+        await running.until("/readyz", lambda status, _: status == 503)
+        assert await running.ask("open-key") == 200
+        assert await stopping == 0
+
     async def test_under_load_loses_no_request_that_was_accepted(self, running):
         await running.start()
         await running.until_ready()
@@ -484,16 +493,44 @@ class TestStopping:
         assert len(running.upstream.requests) == len(statuses)
 
 
-class TestSettings:
-    async def test_a_wrong_one_stops_the_start_with_one_line(self, running):
-        running.environment["ENFORCEMENT_GATEWAY_UPSTREAM_URL"] = "ftp://x"
+class TestNoStart:
+    """One line that says what to do, and no process left behind."""
+
+    async def line(self, running: Running) -> str:
         await running.start()
         assert running.process is not None
         async with asyncio.timeout(PATIENCE):
             assert await running.process.wait() != 0
             await running._reading
-        assert len(running.output) == 1
-        assert "UPSTREAM_URL" in running.output[0] or "upstream" in running.output[0]
+        (line,) = [each for each in running.output if not each.startswith("{")]
+        return line
+
+    async def test_for_a_wrong_setting(self, running):
+        running.environment["ENFORCEMENT_GATEWAY_UPSTREAM_URL"] = "ftp://x"
+        assert "upstream" in await self.line(running)
+
+    @pytest.mark.parametrize("listens", [True, False])
+    async def test_for_a_data_port_that_is_taken(self, running, listens):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", running.port))
+            if listens:
+                taken.listen()
+            assert f"cannot listen on 127.0.0.1:{running.port}" in await self.line(
+                running
+            )
+
+    async def test_beside_another_gateway_of_the_same_user(self, running):
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            other.bind(("127.0.0.1", running.port))
+            other.listen()
+            assert "cannot listen" in await self.line(running)
+
+    async def test_for_a_status_port_that_is_taken(self, running):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", running.status_port))
+            taken.listen()
+            assert "cannot listen" in await self.line(running)
 
 
 def is_running(pid: int) -> bool:

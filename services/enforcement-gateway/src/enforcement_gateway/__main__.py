@@ -3,16 +3,13 @@
 import os
 
 import click
-from aiohttp import web
 
 from enforcement_gateway.application import create_application
 from enforcement_gateway.settings import PREFIX, Settings
 from enforcement_gateway.worker import CONTROL_FD, SERVICE, run_worker
 from tollgate import logs
+from tollgate.http.server import run_server
 from tollgate.settings import settings_or_exit
-
-STATUS_PATIENCE = 2.0
-"""Seconds for requests to the status port at the end."""
 
 
 @click.group()
@@ -28,14 +25,7 @@ def serve() -> None:
     """Answer requests until SIGTERM."""
     settings = settings_or_exit(Settings, PREFIX)
     logs.configure(SERVICE)
-    web.run_app(
-        create_application(settings),
-        host=settings.status_host,
-        port=settings.status_port,
-        access_log=None,
-        print=None,
-        shutdown_timeout=STATUS_PATIENCE,
-    )
+    run_server(create_application(settings), settings.status_listener)
 
 
 @main.command(hidden=True)

@@ -13,12 +13,14 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from enforcement_gateway.counters import Tally
+from enforcement_gateway.data_port import reserve, tls_of
 from enforcement_gateway.parent import Workers
 from enforcement_gateway.reports import Report
 from enforcement_gateway.settings import Settings
 from tollgate.background import running
 from tollgate.http.bodies import json_response
-from tollgate.http.health import NO_STORE
+from tollgate.http.health import DRAINING, NO_STORE
+from tollgate.http.request_ids import name_requests
 
 _workers = web.AppKey("workers", Workers)
 
@@ -45,29 +47,26 @@ _BY_LABEL = {
 
 def create_application(settings: Settings) -> web.Application:
     """What answers on the status port. The workers run as long as it does."""
-    application = web.Application()
+    application = web.Application(middlewares=[name_requests])
     workers = Workers(settings.workers, drain_time=settings.drain_time)
     application[_workers] = workers
 
     async def run(_: web.Application) -> AsyncIterator[None]:
-        async with running(workers.run()):
-            yield
+        tls_of(settings)
+        with reserve(settings):
+            async with running(workers.run()):
+                yield
 
     application.cleanup_ctx.append(run)
     application.add_routes(
         [
-            web.get("/livez", _livez),
-            web.get("/readyz", _readyz),
-            web.get("/metrics", _metrics),
-            web.get("/status", _status),
+            web.get("/livez", _livez, name="livez"),
+            web.get("/readyz", _readyz, name="readyz"),
+            web.get("/metrics", _metrics, name="metrics"),
+            web.get("/status", _status, name="status"),
         ]
     )
-    application.on_shutdown.append(_announce_stop)
     return application
-
-
-async def _announce_stop(application: web.Application) -> None:
-    application[_workers].announce_stop()
 
 
 async def _livez(_: web.Request) -> web.Response:
@@ -76,6 +75,9 @@ async def _livez(_: web.Request) -> web.Response:
 
 async def _readyz(request: web.Request) -> web.Response:
     """503 before the first refusal for age, and while a worker is missing."""
+    draining = request.app.get(DRAINING)
+    if draining is not None and draining.begun:
+        return web.Response(status=503, text="draining\n", headers=NO_STORE)
     if await request.app[_workers].is_ready():
         return web.Response(text="ok\n", headers=NO_STORE)
     return web.Response(status=503, text="not ready\n", headers=NO_STORE)

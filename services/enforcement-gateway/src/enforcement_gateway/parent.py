@@ -71,7 +71,6 @@ class Workers:
         self._drain_time = drain_time
         self._running: dict[int, Worker] = {}
         self._of_the_dead = Tally()
-        self._stopping = False
         self.restarts = 0
 
     @property
@@ -86,8 +85,6 @@ class Workers:
 
     async def is_ready(self) -> bool:
         """Whether every worker listens and knows enough to decide."""
-        if self._stopping:
-            return False
         reports = await self.reports()
         return len(reports) == self._count and all(
             each.listening and each.view.ready for each in reports
@@ -123,10 +120,6 @@ class Workers:
         finally:
             await self._stop()
 
-    def announce_stop(self) -> None:
-        """Not ready from now on, so that nobody sends more before the end."""
-        self._stopping = True
-
     async def _keep(self, number: int) -> None:
         pause = FIRST_PAUSE
         loop = asyncio.get_running_loop()
@@ -155,7 +148,6 @@ class Workers:
             await self.reports()
 
     async def _stop(self) -> None:
-        self._stopping = True
         workers = list(self._running.values())
         for worker in workers:
             with contextlib.suppress(ProcessLookupError):

@@ -10,10 +10,17 @@ from msgspec import Meta
 from enforcement_gateway.upstream.forwarding import UpstreamAuthorization
 from enforcement_gateway.upstream.pool import Origin
 from tollgate.http.addresses import Network, parse_networks
+from tollgate.http.server import Listener
 from tollgate.oauth.scopes import DEFAULT_AUDIENCES, Scope
 from tollgate.settings import Secret
 
 PREFIX = "ENFORCEMENT_GATEWAY"
+
+STATUS_PATIENCE = timedelta(seconds=2)
+"""For requests to the status port at the end."""
+
+MAX_DRAINING = timedelta(seconds=22)
+"""All of the end together is less than half a minute."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,9 +127,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     remembered_tokens: Annotated[
         int, Meta(ge=0, description="verified tokens that a worker remembers")
     ] = 32_768
+    drain_delay: Annotated[
+        timedelta,
+        Meta(
+            description="how long it says that it is not ready before it takes no more "
+            "connections"
+        ),
+    ] = timedelta(0)
     drain_time: Annotated[
         timedelta, Meta(description="given to requests under way at the end")
-    ] = timedelta(seconds=20)
+    ] = timedelta(seconds=15)
 
     def __post_init__(self) -> None:
         """Raises `ValueError` for what types cannot say."""
@@ -133,6 +147,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("TLS needs both a certificate and a private key")
         if not self.admin_prefix.startswith("/") or self.admin_prefix.endswith("/"):
             raise ValueError("the admin prefix begins with a slash and ends without")
+        if self.drain_delay + self.drain_time > MAX_DRAINING:
+            seconds = MAX_DRAINING.total_seconds()
+            raise ValueError(
+                f"drain_delay and drain_time exceed {seconds:g} s together"
+            )
+        _ = self.status_listener
         _ = self.proxies
 
     @property
@@ -143,6 +163,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             Scope.FUNCTIONS_WRITE: self.functions_audience,
             Scope.PUBLIC_API_READ_WRITE: self.public_api_audience,
         }
+
+    @property
+    def status_listener(self) -> Listener:
+        return Listener(
+            host=self.status_host,
+            port=self.status_port,
+            drain_delay=self.drain_delay,
+            patience=STATUS_PATIENCE,
+        )
 
     @property
     def proxies(self) -> tuple[Network, ...]:

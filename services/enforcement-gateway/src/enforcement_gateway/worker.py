@@ -21,6 +21,7 @@ import uvloop
 from prometheus_client import CollectorRegistry
 
 from enforcement_gateway.counters import Counters, Tally
+from enforcement_gateway.data_port import tls_of
 from enforcement_gateway.gate import Gate
 from enforcement_gateway.http.protocol import ServerConnection
 from enforcement_gateway.http.routes import Door
@@ -195,10 +196,7 @@ def _descriptors() -> int:
 
 async def listen(settings: Settings, server: Server) -> asyncio.Server:
     """Open the data port, shared with the other workers by SO_REUSEPORT."""
-    tls = None
-    if settings.tls_certificate is not None:
-        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        tls.load_cert_chain(settings.tls_certificate, settings.tls_private_key)
+    tls = tls_of(settings)
     listener = await asyncio.get_running_loop().create_server(
         lambda: ServerConnection(server),
         settings.host,

@@ -78,7 +78,7 @@ UNREADABLE = {
     "a short escape": b'{"x":"\\u41"}',
     "a vertical tab": b'\x0b{"writeKey":"k"}',
     "nested beyond all reason": b'{"x":' * 100_000,
-    "nested and closed": b'{"x":' * 5000 + b"1" + b"}" * 5000,
+    "nested and closed": b'{"x":' * 20_000 + b"1" + b"}" * 20_000,
     "nothing but brackets": b'{"x":[' + b"[]," * 50_000 + b"1]}",
     "nothing but objects": b'{"batch":[' + b"{}," * 50_000 + b"{}]}",
     "nothing but members": b"{" + b'"a":1,' * 100_001 + b'"b":1}',

@@ -263,6 +263,16 @@ class TestCredentials:
         assert response.status == 401
         assert response.headers["WWW-Authenticate"].startswith("Bearer")
 
+    @pytest.mark.parametrize("scheme", ["Basic", "Bearerx", ""])
+    async def test_a_credential_under_another_scheme_is_refused(
+        self, client: TestClient[web.Request, web.Application], scheme: str
+    ) -> None:
+        response = await client.get(
+            "/v1/events?log=registry",
+            headers={"Authorization": f"{scheme} {GATEWAY}"},
+        )
+        assert response.status == 401
+
     async def test_two_credentials_are_valid_at_a_time(self, read: Read) -> None:
         assert (await read(ISSUER)).status == 200
         assert (await read(ISSUER_NEXT)).status == 200

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tollgate.background import running
-from tollgate.events.registry import OAuthAppCreated
+from tollgate.events.registry import OAuthAppCreated, OAuthAppRenamed
 from tollgate.events.tokens import AllTokensRevoked
 from tollgate.messaging.metrics import SubscriptionMetrics
 from tollgate.messaging.subscription import Subscription
@@ -19,10 +19,12 @@ from tollgate.projections.moments import Moment
 from tollgate.projections.snapshot import (
     FORMAT,
     FUTURE_TOLERANCE,
+    SLICE,
     LogSnapshot,
     SnapshotFile,
     SnapshotRefused,
     decode_snapshot,
+    encode_in_slices,
     encode_snapshot,
 )
 from tollgate.projections.view import View
@@ -34,6 +36,8 @@ NOW = Moment(5_000.0, 1_800_000_000.0)
 CREATED = OAuthAppCreated(
     workspace_id="ws_1", name="web", token_lifetime=86_400, scopes=()
 )
+
+RENAMED = OAuthAppRenamed(name="mobile")
 
 
 def snapshot(seconds_ago: float = 0.0, *, booted_ago: float | None = None) -> bytes:
@@ -105,6 +109,29 @@ class TestFormat:
         checksum = hashlib.sha256(content).hexdigest().encode()
         with pytest.raises(SnapshotRefused):
             read(FORMAT + b" " + checksum + b"\n" + content)
+
+
+class TestSlices:
+    @pytest.mark.parametrize("count", [0, 1, SLICE - 1, SLICE, SLICE + 1, 3 * SLICE])
+    def test_a_state_encoded_in_slices_is_the_state(self, count: int) -> None:
+        log = MemoryLog()
+        for number in range(count):
+            log.append(f"oauth_app-app_{number}", CREATED)
+        state = RegistryState()
+        for recorded in log.events:
+            state.apply(recorded)
+        copied = encode_in_slices(state.contents())
+        assert RegistryState.load(copied).dump() == state.dump()
+
+    def test_what_is_copied_does_not_change_any_more(self) -> None:
+        log = MemoryLog()
+        first, second = log.append("oauth_app-app_1", CREATED, RENAMED)
+        state = RegistryState()
+        state.apply(first)
+        contents = state.contents()
+        before = encode_in_slices(contents)
+        state.apply(second)
+        assert encode_in_slices(contents) == before
 
 
 class TestAge:

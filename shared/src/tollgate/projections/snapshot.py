@@ -15,11 +15,13 @@ import hashlib
 import os
 import stat
 import threading
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeAlias, TypeVar
 
 import msgspec
 import structlog
@@ -35,7 +37,12 @@ INTERVAL = timedelta(seconds=30)
 FUTURE_TOLERANCE = 5.0
 """Seconds by which a wall clock may have been set back between writing and reading."""
 
+SLICE = 200
+"""Entities encoded at a time: a millisecond at most."""
+
 _MODE = 0o600
+
+Contents: TypeAlias = Mapping[str, Mapping[str, Any]]
 
 logger = structlog.get_logger(__name__)
 
@@ -47,10 +54,12 @@ class SnapshotRefused(Exception):
 class Snapshotable(State, Protocol):
     """A state that can be written down and read again."""
 
-    def dump(self) -> bytes: ...
+    def contents(self) -> Mapping[str, Mapping[str, Any]]:
+        """Copies of its containers, by name, of entities that never change."""
 
     @classmethod
-    def load(cls, dump: bytes) -> Self: ...
+    def load(cls, dump: bytes) -> Self:
+        """The state with these contents, from one JSON object."""
 
 
 SnapshotableT = TypeVar("SnapshotableT", bound=Snapshotable)
@@ -154,6 +163,28 @@ def _on_the_clocks_of(now: Moment, then: Moment, *, same_boot: bool) -> Moment:
     return Moment(now.boottime - max(elapsed, 0.0), min(then.wall, now.wall))
 
 
+def encode_in_slices(contents: Contents) -> bytes:
+    """`contents` as one JSON object, a few entities at a time.
+
+    The encoder holds the interpreter's lock while it runs: a large state encoded at
+    once would stop the loop as surely from a thread as from within.
+    """
+    members = (
+        msgspec.json.encode(name) + b":" + _encode_slices_of(entities)
+        for name, entities in contents.items()
+    )
+    return b"{" + b",".join(members) + b"}"
+
+
+def _encode_slices_of(entities: Mapping[str, Any]) -> bytes:
+    items = iter(entities.items())
+    slices: list[bytes] = []
+    while some := dict(islice(items, SLICE)):
+        slices.append(msgspec.json.encode(some)[1:-1])
+        time.sleep(0)  # lets the loop run
+    return b"{" + b",".join(slices) + b"}"
+
+
 class SnapshotFile:
     """A snapshot of several subscriptions at `path`. One process writes it."""
 
@@ -196,23 +227,25 @@ class SnapshotFile:
     async def save(self) -> bool:
         """Write what is known now; False while a log has never been polled.
 
-        The states are encoded here, between two events, and written in a thread.
+        The states are copied here, between two events; everything else happens in a
+        thread.
         """
-        logs = []
+        logs: list[tuple[LogSnapshot, Contents | None]] = []
         for each in self._subscriptions:
             polled_at = each.polled_at
             if polled_at is None:
                 return False
-            logs.append(
-                LogSnapshot(
-                    each.log,
-                    each.position,
-                    each.hash,
-                    polled_at,
-                    each.max_age,
-                    self._dump_of(each),
-                )
+            known = self._dumps.get(each.log)
+            unchanged = known is not None and known[0] == each.hash
+            snapshot = LogSnapshot(
+                each.log,
+                each.position,
+                each.hash,
+                polled_at,
+                each.max_age,
+                known[1] if known is not None and unchanged else b"",
             )
+            logs.append((snapshot, None if unchanged else each.state.contents()))
         await asyncio.to_thread(self._write, logs)
         return True
 
@@ -233,19 +266,18 @@ class SnapshotFile:
                 "snapshot not written", path=str(self._path), reason=str(error)
             )
 
-    def _dump_of(self, subscription: Subscription[Any]) -> bytes:
-        """The state as bytes, encoded again only after it has changed."""
-        known = self._dumps.get(subscription.log)
-        if known is None or known[0] != subscription.hash:
-            known = (subscription.hash, subscription.state.dump())
-            self._dumps[subscription.log] = known
-        return known[1]
-
-    def _write(self, logs: Sequence[LogSnapshot]) -> None:
-        encoded = encode_snapshot(logs, boot_id=read_boot_id())
-        fresh = self._path.with_name(f".{self._path.name}.new")
+    def _write(self, logs: "Sequence[tuple[LogSnapshot, Contents | None]]") -> None:
         with self._writing:
+            snapshots = []
+            for snapshot, contents in logs:
+                if contents is not None:
+                    state = encode_in_slices(contents)
+                    self._dumps[snapshot.log] = (snapshot.hash, state)
+                    snapshot = replace(snapshot, state=state)  # noqa: PLW2901
+                snapshots.append(snapshot)
+            encoded = encode_snapshot(snapshots, boot_id=read_boot_id())
             # Under one name, so that a process killed here leaves one file, not many.
+            fresh = self._path.with_name(f".{self._path.name}.new")
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
             with os.fdopen(os.open(fresh, flags, _MODE), "wb") as file:
                 os.fchmod(file.fileno(), _MODE)

@@ -4,7 +4,7 @@ The issuer, the gateway, the app-registry's own read side and the audit fold the
 log with the same functions, so a rebuilt view and a live one cannot disagree.
 """
 
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 
@@ -117,19 +117,20 @@ class RegistryState:
                             source_id=changed.id, live=False
                         )
 
+    def contents(self) -> dict[str, dict[str, Any]]:
+        """Copies of the containers, by name; what they hold never changes."""
+        return {
+            "workspaces": self.workspaces.copy(),
+            "members": self.members.copy(),
+            "access_tokens": self.access_tokens.copy(),
+            "sources": self.sources.copy(),
+            "write_keys": self.write_keys.copy(),
+            "apps": self.apps.copy(),
+        }
+
     def dump(self) -> bytes:
         """The whole state as JSON with sorted members: for snapshots and comparing."""
-        return msgspec.json.encode(
-            _Dump(
-                workspaces=self.workspaces,
-                members=self.members,
-                access_tokens=self.access_tokens,
-                sources=self.sources,
-                write_keys=self.write_keys,
-                apps=self.apps,
-            ),
-            order="deterministic",
-        )
+        return msgspec.json.encode(self.contents(), order="deterministic")
 
     @classmethod
     def load(cls, dump: bytes) -> "RegistryState":

@@ -6,7 +6,7 @@ What may be forgotten is forgotten by the time of the log, never by the local cl
 import heapq
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -183,16 +183,17 @@ class TokensState:
             if held is not None and held[1] == expires_at:
                 del self.revoked_jtis[jti]
 
+    def contents(self) -> dict[str, dict[str, Any]]:
+        """Copies of the containers, by name; what they hold never changes."""
+        return {
+            "signing_keys": self.signing_keys.copy(),
+            "apps": self.apps.copy(),
+            "revoked_jtis": self.revoked_jtis.copy(),
+        }
+
     def dump(self) -> bytes:
         """The whole state as JSON with sorted members: for snapshots and comparing."""
-        return msgspec.json.encode(
-            _Dump(
-                signing_keys=self.signing_keys,
-                apps=self.apps,
-                revoked_jtis=self.revoked_jtis,
-            ),
-            order="deterministic",
-        )
+        return msgspec.json.encode(self.contents(), order="deterministic")
 
     @classmethod
     def load(cls, dump: bytes) -> "TokensState":

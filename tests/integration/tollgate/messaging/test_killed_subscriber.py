@@ -24,7 +24,7 @@ from .conftest import READER, Until, World
 
 PROGRAM = Path(__file__).with_name("subscriber_process.py")
 SECRET = "killed-secret-0123456789"
-ROUNDS = 6
+ROUNDS = 4
 
 
 async def test_a_killed_subscriber_resumes_and_equals_a_fold_of_the_log(

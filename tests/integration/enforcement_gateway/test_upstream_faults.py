@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 
 from enforcement_gateway.counters import Counters
+from enforcement_gateway.http.server import Limits
 from enforcement_gateway.upstream.forwarding import UpstreamAuthorization
 from tollgate.testing.raw_http import OK, ScriptedUpstream
 
@@ -338,6 +339,36 @@ class TestClientsThatLeave:
         assert sent < 32 * 1024 * 1024, "kernel buffers, and no more"
         client.writer.transport.abort()
         await gateway.upstream.until(lambda: gateway.upstream.open_connections == 0)
+
+    async def test_a_reader_that_never_reads_is_cut_off(self, make_gateway):
+        gateway = await make_gateway(
+            limits=Limits(write_seconds=0.3, sweep_seconds=0.05)
+        )
+
+        async def endless(_, served):
+            await served.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+            while True:
+                await served.send(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+
+        gateway.upstream.answering = endless
+        client = await gateway.client()
+        client.writer.transport.pause_reading()
+        await client.send(gateway.request(gateway.batch("open-key")))
+        await gateway.upstream.until(lambda: len(gateway.upstream.requests) == 1)
+        await gateway.upstream.until(lambda: gateway.upstream.open_connections == 0)
+        assert gateway.counters.connections_now == 0
+
+    async def test_an_upstream_that_accepts_and_closes_is_502(self, make_gateway):
+        listener = await asyncio.start_server(
+            lambda _, writer: writer.transport.abort(), "127.0.0.1", 0
+        )
+        port = listener.sockets[0].getsockname()[1]
+        gateway = await make_gateway(upstream_url=f"http://127.0.0.1:{port}")
+        for _ in range(50):
+            answer = await ask(gateway)
+            assert (answer.status, code_of(answer)) == (502, "upstream_closed")
+        assert gateway.counters.upstream_connections_now == 0
+        listener.close()
 
     async def test_leaving_at_any_moment_leaks_nothing(self, gateway):
         request = gateway.request(gateway.batch("open-key"))

@@ -25,6 +25,9 @@ class Transport:
     def write(self, data):
         self.written.append(data)
 
+    def is_closing(self):
+        return self.closed
+
     def pause_reading(self):
         assert not self.closed
         self.reading = False

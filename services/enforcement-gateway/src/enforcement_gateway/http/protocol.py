@@ -161,8 +161,8 @@ class ServerConnection(asyncio.Protocol):
     # --- used by the exchange ---
 
     def answer(self, answer: bytes, *, close: bool) -> None:
-        if self._state is _State.CLOSED:
-            return
+        if self._state is _State.CLOSED or self._transport.is_closing():
+            return  # `connection_lost` is on its way, and tidies up
         if answer:
             self._transport.write(answer)
         unread = self._state is not _State.BUSY

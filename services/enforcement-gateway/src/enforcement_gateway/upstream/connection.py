@@ -60,6 +60,10 @@ class UpstreamConnection(asyncio.Protocol):
             return False
         return self._poll is None or not self._poll.poll(0)
 
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
     def send(self, request: bytes, answers: Answers) -> None:
         """Send a request, once. How it ends is told to `answers`."""
         self._busy = True
@@ -79,13 +83,13 @@ class UpstreamConnection(asyncio.Protocol):
     # --- used by whoever waits for the answer ---
 
     def pause(self) -> None:
-        if not self._busy:
+        if not self._busy or self._transport.is_closing():
             return  # this was the last of it; the next answer is somebody else's
         self._transport.pause_reading()
         self.deadline = _FOREVER  # the client is slow, not the upstream
 
     def resume(self) -> None:
-        if self._answers is None:
+        if self._answers is None or self._transport.is_closing():
             return
         self._transport.resume_reading()
         self.deadline = self._loop.time() + self._patience

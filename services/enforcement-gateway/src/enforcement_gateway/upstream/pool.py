@@ -9,6 +9,7 @@ import ssl
 from urllib.parse import urlsplit
 
 import msgspec
+import structlog
 
 from enforcement_gateway.counters import Counters
 from enforcement_gateway.domain.denials import Reason
@@ -16,6 +17,8 @@ from enforcement_gateway.upstream.answers import Answers
 from enforcement_gateway.upstream.connection import UpstreamConnection
 
 MAX_IDLE_SECONDS = 30.0
+
+logger = structlog.get_logger(__name__)
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -132,6 +135,14 @@ class Pool:
             return
         except OSError:  # refused, unreachable, no such name, TLS that does not verify
             answers.answer_failed(Reason.UPSTREAM_UNREACHABLE)
+            return
+        except Exception:
+            # Whatever it was, somebody waits for an answer.
+            logger.exception("upstream connection failed", host=origin.host)
+            answers.answer_failed(Reason.UPSTREAM_UNREACHABLE)
+            return
+        if connection.is_closed:  # accepted, and ended before it was of any use
+            answers.answer_failed(Reason.UPSTREAM_CLOSED)
             return
         self._counters.upstream_connections += 1
         self._counters.upstream_connections_now += 1

@@ -15,6 +15,7 @@ from local_stack.choices import PREFIX as CHOICES_PREFIX
 from local_stack.choices import Choices
 from tollgate.events.reference import events_page
 from tollgate.http.problems import REQUEST_PROBLEMS, ProblemType
+from tollgate.messaging.feed import FEED_PROBLEMS
 from tollgate.settings import settings_table
 
 DOCS = Path(__file__).parent
@@ -63,7 +64,7 @@ def settings_page() -> str:
 PROBLEMS_INTRODUCTION = """\
 # Problems
 
-Every refusal of the admin API, as `application/problem+json` (RFC 9457).
+Every refusal of the admin API and the feed, as `application/problem+json` (RFC 9457).
 This page is written from the code by `make docs`, and a test keeps it true.
 
 `type` is `urn:tollgate:problem:` and the name of a section below; it stays the same for
@@ -86,6 +87,7 @@ def problems_page() -> str:
         "Of the token-issuer": tuple(
             kind for kind in of_issuer if kind not in of_registry
         ),
+        "Of the feed between services": FEED_PROBLEMS,
     }
     return "\n".join(
         [

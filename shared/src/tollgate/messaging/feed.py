@@ -24,6 +24,14 @@ import structlog
 from aiohttp import web
 
 from tollgate.events import RecordedEvent
+from tollgate.http.problems import (
+    INVALID_PARAMETER,
+    UNAVAILABLE,
+    Problem,
+    ProblemType,
+    RequestRefused,
+)
+from tollgate.http.request_ids import request_id_of
 from tollgate.messaging.messages import CONTENT_TYPE, encode_lines, withheld
 from tollgate.messaging.metrics import FeedMetrics
 from tollgate.messaging.source import (
@@ -38,7 +46,6 @@ PATH = "/v1/events"
 HEAD = "Tollgate-Log-Head"
 HEAD_HASH = "Tollgate-Log-Head-Hash"
 MAX_AGE = "Tollgate-Max-Age"
-DIVERGED = "urn:tollgate:problem:log-diverged"
 
 DEFAULT_LIMIT = 500
 MAX_LIMIT = 1000
@@ -54,6 +61,30 @@ MAX_INSTANCES = 1000
 
 VALID_SECRETS = 2
 MIN_SECRET_LENGTH = 16
+
+CREDENTIAL_NEEDED = ProblemType(
+    "feed-credential-needed",
+    401,
+    "The feed is for services that hold a credential",
+    "Send one of the two secrets of a feed reader as `Authorization: Bearer`.",
+)
+LOG_NOT_PERMITTED = ProblemType(
+    "log-not-permitted",
+    403,
+    "This credential may not read that log",
+    "Each feed reader names the logs it may read.",
+)
+NO_SUCH_LOG = ProblemType(
+    "no-such-log", 404, "There is no such log here", "Each log is read from its owner."
+)
+LOG_DIVERGED = ProblemType(
+    "log-diverged",
+    409,
+    "The log has another history than its reader",
+    "The log was put back to an earlier state, or is another one: build the view anew"
+    " from position 0, and tell an operator.",
+)
+FEED_PROBLEMS = (CREDENTIAL_NEEDED, LOG_NOT_PERMITTED, NO_SUCH_LOG, LOG_DIVERGED)
 
 _POSITION = re.compile(r"[0-9]{1,19}", re.ASCII)
 _LIMIT = re.compile(r"[0-9]{1,4}", re.ASCII)
@@ -108,33 +139,6 @@ class _Query:
     instance: str | None
 
 
-class _Refused(Exception):
-    """The request is answered with this problem (RFC 9457)."""
-
-    def __init__(
-        self,
-        status: int,
-        title: str,
-        *,
-        kind: str = "about:blank",
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(title)
-        self.status = status
-        self.title = title
-        self.kind = kind
-        self.headers = headers
-
-    def response(self) -> web.Response:
-        problem = {"type": self.kind, "status": self.status, "title": self.title}
-        return web.Response(
-            status=self.status,
-            body=msgspec.json.encode(problem),
-            content_type="application/problem+json",
-            headers=self.headers,
-        )
-
-
 class Feed:
     """Serves the logs of one service to the readers it knows."""
 
@@ -171,8 +175,8 @@ class Feed:
             source = self._source_of(query, reader)
             log = source.log
             response = await self._answer(query, reader, source)
-        except _Refused as refusal:
-            response = refusal.response()
+        except RequestRefused as refusal:
+            response = _problem_of(request, refusal)
         self._metrics.requests.labels(log, str(response.status)).inc()
         response.headers["Cache-Control"] = "no-store"
         return response
@@ -197,9 +201,11 @@ class Feed:
                 instance=query.instance,
                 position=query.after,
             )
-            raise _Refused(409, str(error), kind=DIVERGED) from error
+            raise RequestRefused(LOG_DIVERGED, str(error)) from error
         except SourceUnavailable as error:
-            raise _Refused(503, str(error), headers={"Retry-After": "1"}) from error
+            raise RequestRefused(
+                UNAVAILABLE, str(error), {"Retry-After": "1"}
+            ) from error
         finally:
             self._waiting -= 1
         if query.instance is not None and (query.after_hash or query.after == 0):
@@ -217,19 +223,21 @@ class Feed:
             if hmac.compare_digest(digest, given)
         ]
         if scheme.lower() != "bearer" or not found:
-            raise _Refused(
-                401,
-                "a feed credential is needed",
-                headers={"WWW-Authenticate": 'Bearer realm="tollgate feed"'},
+            raise RequestRefused(
+                CREDENTIAL_NEEDED,
+                "no feed credential that is known",
+                {"WWW-Authenticate": 'Bearer realm="tollgate feed"'},
             )
         return found[0]
 
     def _source_of(self, query: _Query, reader: FeedReader) -> LocalSource:
         source = self._sources.get(query.log)
         if query.log not in reader.logs:
-            raise _Refused(403, "this credential may not read that log")
+            raise RequestRefused(
+                LOG_NOT_PERMITTED, f"{reader.name} may not read {query.log!r}"
+            )
         if source is None:
-            raise _Refused(404, "no such log here")
+            raise RequestRefused(NO_SUCH_LOG, f"{query.log!r} is not served here")
         return source
 
     def _confirm(self, query: _Query, reader: FeedReader, instance: str) -> None:
@@ -245,12 +253,12 @@ class Feed:
 def _parse(request: web.Request) -> _Query:
     query = request.query
     if len(set(query)) != len(query):
-        raise _Refused(400, "a parameter is given twice")
+        raise RequestRefused(INVALID_PARAMETER, "a parameter is given twice")
     if unknown := sorted(set(query) - _PARAMETERS):
-        raise _Refused(400, f"unknown parameter {unknown[0]!r}")
+        raise RequestRefused(INVALID_PARAMETER, f"unknown parameter {unknown[0]!r}")
     after = int(_matching(query, "after", _POSITION, "0"))
     if after > _MAX_POSITION:
-        raise _Refused(400, "after is out of range")
+        raise RequestRefused(INVALID_PARAMETER, "after is out of range")
     after_hash = _matching(query, "after_hash", _HASH, "")
     limit = int(_matching(query, "limit", _LIMIT, str(DEFAULT_LIMIT)))
     wait = min(float(_matching(query, "wait", _SECONDS, "0")), MAX_WAIT)
@@ -269,7 +277,7 @@ def _matching(
 ) -> str:
     text = query.get(name, default)
     if text != default and not form.fullmatch(text):
-        raise _Refused(400, f"{name} is malformed")
+        raise RequestRefused(INVALID_PARAMETER, f"{name} is malformed")
     return text
 
 
@@ -295,6 +303,16 @@ def _body_of(events: Sequence[RecordedEvent], *, whole: bool) -> bytes:
             break
         lines.append(line)
     return b"".join(lines)
+
+
+def _problem_of(request: web.Request, refusal: RequestRefused) -> web.Response:
+    return Problem(
+        type=refusal.kind.uri,
+        status=refusal.kind.status,
+        title=refusal.kind.title,
+        detail=str(refusal),
+        request_id=request_id_of(request),
+    ).response(refusal.headers)
 
 
 def _digest(secret: str) -> bytes:

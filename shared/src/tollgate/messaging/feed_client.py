@@ -7,7 +7,7 @@ from datetime import timedelta
 import aiohttp
 import msgspec
 
-from tollgate.messaging.feed import DIVERGED, HEAD, HEAD_HASH, MAX_AGE, PATH
+from tollgate.messaging.feed import HEAD, HEAD_HASH, LOG_DIVERGED, MAX_AGE, PATH
 from tollgate.messaging.messages import UnreadableMessage, decode_lines
 from tollgate.messaging.source import LogDiverged, LogHead, Page, SourceUnavailable
 from tollgate.settings import Secret
@@ -116,7 +116,7 @@ class _Problem(msgspec.Struct):
 def _is_divergence(body: bytes) -> bool:
     """Whether a 409 is the owner's own; a proxy's must not make us rebuild."""
     try:
-        return msgspec.json.decode(body, type=_Problem).type == DIVERGED
+        return msgspec.json.decode(body, type=_Problem).type == LOG_DIVERGED.uri
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
 

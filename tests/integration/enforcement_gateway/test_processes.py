@@ -31,7 +31,6 @@ from tollgate.events.registry import (
 from tollgate.events.tokens import (
     SigningKeyActivated,
     SigningKeyAnnounced,
-    TokenRevoked,
 )
 from tollgate.messaging.feed import HEAD, HEAD_HASH, MAX_AGE
 from tollgate.messaging.messages import encode_lines
@@ -40,7 +39,7 @@ from tollgate.oauth.access_tokens import access_token_claims, mint_access_token
 from tollgate.oauth.scopes import Scope, audiences_of
 from tollgate.testing.keys import signing_key
 from tollgate.testing.memory_log import MemoryLog
-from tollgate.testing.raw_http import OK, RawClient, ScriptedUpstream
+from tollgate.testing.raw_http import RawClient, ScriptedUpstream
 
 ISSUER = "https://issuer.test"
 PATIENCE = 20.0
@@ -368,21 +367,6 @@ async def is_refused(client: RawClient) -> bool:
 
 
 class TestView:
-    async def test_a_revocation_reaches_every_worker_by_polling(self, running):
-        await running.start()
-        await running.until_ready()
-        bearer = token("cut")
-        assert await running.ask("enforced-key", bearer) == 200
-        running.owners.tokens.append(
-            "oauth_app-app_one",
-            TokenRevoked(
-                jti="cut", expires_at=running.owners.tokens.events[0].recorded_at
-            ),
-        )
-        await running.until("/status", lambda _, text: text.count('"position":3,') == 2)
-        for _ in range(10):
-            assert await running.ask("enforced-key", bearer) == 401
-
     async def test_is_not_ready_and_refuses_before_it_knows_anything(self, running):
         await running.owners.stop()
         await running.start()
@@ -397,73 +381,8 @@ class TestView:
         await running.until_ready()
         assert await running.ask("enforced-key", token()) == 200
 
-    async def test_starts_from_its_snapshot_while_all_else_is_down(self, running):
-        await running.start()
-        await running.until_ready()
-        assert await running.stop() == 0
-        await running.owners.stop()
-        await running.start()
-        await running.until_ready()
-        assert await running.ask("enforced-key", token()) == 200
-        assert await running.ask("enforced-key") == 401
-        assert await running.ask("open-key") == 200
-
-    async def test_refuses_when_it_wakes_too_late(self, running):
-        """Frozen for longer than a view may be old, with nobody to ask any more."""
-        running.environment["ENFORCEMENT_GATEWAY_MAX_AGE"] = "3s"
-        await running.start()
-        await running.until_ready()
-        pids = await running.pids()
-        assert await running.ask("enforced-key", token()) == 200
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        frozen_at = time.monotonic()
-        await running.owners.stop()
-        waiting = [asyncio.create_task(running.ask("enforced-key", token()))] + [
-            asyncio.create_task(running.ask("open-key")) for _ in range(3)
-        ]
-        while time.monotonic() < frozen_at + 3.5:
-            await asyncio.sleep(0.1)
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
-        statuses = await asyncio.gather(*waiting)
-        assert statuses == [503, 200, 200, 200]
-
 
 class TestStopping:
-    async def test_answers_what_it_accepted_and_resets_nobody(self, running):
-        go_on = asyncio.Event()
-
-        async def slow(_, served):
-            await go_on.wait()
-            await served.send(OK)
-
-        running.upstream.answering = slow
-        await running.start()
-        await running.until_ready()
-        clients = [await RawClient.connect(running.port) for _ in range(8)]
-        for client in clients:
-            await client.send(request("open-key"))
-        await running.upstream.until(lambda: len(running.upstream.requests) == 8)
-        stopping = asyncio.create_task(running.stop())
-        await running.until_closed()
-        go_on.set()
-        for client in clients:
-            answer = await client.answer()
-            assert (answer.status, answer["Connection"]) == (200, "close")
-            assert await client.rest() == b""
-            await client.close()
-        assert await stopping == 0
-
-    async def test_says_first_that_it_is_not_ready(self, running):
-        running.environment["ENFORCEMENT_GATEWAY_DRAIN_DELAY"] = "2s"
-        await running.start()
-        await running.until_ready()
-        stopping = asyncio.create_task(running.stop())
-        await running.until("/readyz", lambda status, _: status == 503)
-        assert await running.ask("open-key") == 200
-        assert await stopping == 0
-
     async def test_under_load_loses_no_request_that_was_accepted(self, running):
         await running.start()
         await running.until_ready()

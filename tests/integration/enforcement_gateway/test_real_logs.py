@@ -12,6 +12,7 @@ import pytest
 
 from enforcement_gateway.testing.owners import REGISTRY, TOKENS, Owners, owners_of
 from enforcement_gateway.testing.process import (
+    PATIENCE,
     GatewayProcess,
     batch,
     gateway_process,
@@ -27,7 +28,7 @@ from tollgate.events.registry import (
     OAuthAppDisconnected,
 )
 from tollgate.events.tokens import AllTokensRevoked, TokenRevoked
-from tollgate.testing.raw_http import ScriptedUpstream
+from tollgate.testing.raw_http import OK, ScriptedUpstream
 from tollgate.testing.scenario import on
 
 ENFORCE = Enforcement.ENFORCE
@@ -306,3 +307,65 @@ class TestAge:
         await owners.start()
         await gateway.until_ready()
         assert (await gateway.ask(source.write_key, token)).status == 200
+
+
+class TestEnd:
+    async def test_readiness_goes_first_and_what_was_accepted_is_answered(
+        self, gateway, owners, upstream
+    ):
+        source = await owners.add_source()
+        go_on = asyncio.Event()
+
+        async def slow(_, served):
+            await go_on.wait()
+            await served.send(OK)
+
+        upstream.answering = slow
+        await gateway.start(WORKERS="2", DRAIN_DELAY="1s")
+        await gateway.until_ready()
+        asked = [await gateway.connect() for _ in range(6)]
+        for client in asked:
+            await client.send(batch(source.write_key))
+        await upstream.until(lambda: len(upstream.requests) == 6)
+
+        stopping = asyncio.create_task(gateway.stop())
+        await gateway.until("/readyz", lambda status, _: status == 503)
+        late = await gateway.connect()  # while load balancers have not noticed
+        await late.send(batch(source.write_key))
+        await upstream.until(lambda: len(upstream.requests) == 7)
+        await gateway.until_workers(
+            lambda workers: not any(each["listening"] for each in workers)
+        )
+        assert (await gateway.get("/livez"))[0] == 200
+        assert (await gateway.get("/readyz"))[0] == 503
+        assert await gateway.metric("requests_total") == 7
+        with pytest.raises(ConnectionRefusedError):
+            await gateway.connect()
+
+        go_on.set()
+        for client in (*asked, late):
+            answer = await client.answer()
+            assert (answer.status, answer["Connection"]) == (200, "close")
+            assert await client.rest() == b""
+            await client.close()
+        assert await stopping == 0
+
+    async def test_who_does_not_finish_is_cut_off_in_time(
+        self, gateway, owners, upstream
+    ):
+        source = await owners.add_source()
+
+        async def never(_, served):
+            await served.reader.read()
+
+        upstream.answering = never
+        await gateway.start(DRAIN_TIME="1s")
+        await gateway.until_ready()
+        client = await gateway.connect()
+        await client.send(batch(source.write_key))
+        await upstream.until(lambda: len(upstream.requests) == 1)
+        assert await gateway.stop() == 0
+        await client.close()
+
+
+assert PATIENCE < 30, "an end takes less than half a minute (FAULTS C2)"

@@ -4,7 +4,7 @@ import os
 
 import click
 
-from enforcement_gateway.application import create_application
+from enforcement_gateway.application import WORKERS, create_application
 from enforcement_gateway.settings import PREFIX, Settings
 from enforcement_gateway.worker import CONTROL_FD, SERVICE, run_worker
 from tollgate import logs
@@ -25,7 +25,10 @@ def serve() -> None:
     """Answer requests until SIGTERM."""
     settings = settings_or_exit(Settings, PREFIX)
     logs.configure(SERVICE)
-    run_server(create_application(settings), settings.status_listener)
+    application = create_application(settings)
+    run_server(
+        application, settings.status_listener, before_end=application[WORKERS].drain
+    )
 
 
 @main.command(hidden=True)

@@ -22,7 +22,7 @@ from tollgate.http.bodies import json_response
 from tollgate.http.health import DRAINING, NO_STORE
 from tollgate.http.request_ids import name_requests
 
-_workers = web.AppKey("workers", Workers)
+WORKERS = web.AppKey("workers", Workers)
 
 _TOTALS = {
     "requests": "Requests that arrived.",
@@ -49,7 +49,7 @@ def create_application(settings: Settings) -> web.Application:
     """What answers on the status port. The workers run as long as it does."""
     application = web.Application(middlewares=[name_requests])
     workers = Workers(settings.workers, drain_time=settings.drain_time)
-    application[_workers] = workers
+    application[WORKERS] = workers
 
     async def run(_: web.Application) -> AsyncIterator[None]:
         tls_of(settings)
@@ -78,14 +78,14 @@ async def _readyz(request: web.Request) -> web.Response:
     draining = request.app.get(DRAINING)
     if draining is not None and draining.begun:
         return web.Response(status=503, text="draining\n", headers=NO_STORE)
-    if await request.app[_workers].is_ready():
+    if await request.app[WORKERS].is_ready():
         return web.Response(text="ok\n", headers=NO_STORE)
     return web.Response(status=503, text="not ready\n", headers=NO_STORE)
 
 
 async def _status(request: web.Request) -> web.Response:
     """What every worker knows and how old it is; what `report` let through lately."""
-    workers = request.app[_workers]
+    workers = request.app[WORKERS]
     reports = await workers.reports()
     return json_response(
         {
@@ -103,7 +103,7 @@ async def _status(request: web.Request) -> web.Response:
 
 
 async def _metrics(request: web.Request) -> web.Response:
-    workers = request.app[_workers]
+    workers = request.app[WORKERS]
     reports = await workers.reports()
     registry = CollectorRegistry()
     registry.register(_Sums(workers, reports))

@@ -71,6 +71,7 @@ class Workers:
         self._drain_time = drain_time
         self._running: dict[int, Worker] = {}
         self._of_the_dead = Tally()
+        self._stopping = False
         self.restarts = 0
 
     @property
@@ -120,6 +121,10 @@ class Workers:
         finally:
             await self._stop()
 
+    async def drain(self) -> None:
+        """Stop the workers: they finish what they accepted. Their counts stay."""
+        await self._stop()
+
     async def _keep(self, number: int) -> None:
         pause = FIRST_PAUSE
         loop = asyncio.get_running_loop()
@@ -127,8 +132,12 @@ class Workers:
             started = loop.time()
             worker = await _start(number)
             self._running[number] = worker
+            if self._stopping:
+                _tell_to_stop(worker)
             code = await worker.process.wait()
             self._bury(number)
+            if self._stopping:
+                return
             self.restarts += 1
             if loop.time() - started > STEADY:
                 pause = FIRST_PAUSE
@@ -148,10 +157,10 @@ class Workers:
             await self.reports()
 
     async def _stop(self) -> None:
+        self._stopping = True
         workers = list(self._running.values())
         for worker in workers:
-            with contextlib.suppress(ProcessLookupError):
-                worker.process.send_signal(signal.SIGTERM)
+            _tell_to_stop(worker)
         patience = (self._drain_time + STOP_MARGIN).total_seconds()
         await asyncio.gather(*(_end(worker, patience) for worker in workers))
 
@@ -174,6 +183,11 @@ async def _start(number: int) -> Worker:
     reader, writer = await asyncio.open_connection(sock=ours, limit=MAX_LINE)
     logger.info("worker started", worker=number, pid=process.pid)
     return Worker(process, reader, writer)
+
+
+def _tell_to_stop(worker: Worker) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        worker.process.send_signal(signal.SIGTERM)
 
 
 async def _end(worker: Worker, patience: float) -> None:

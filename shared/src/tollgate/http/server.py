@@ -2,7 +2,8 @@
 
 On SIGTERM or SIGINT the service first says that it is not ready, then (after
 `drain_delay`) takes no more connections, answers what it has, and ends: in less than
-half a minute, whatever its clients do.
+half a minute, whatever its clients do. What has more to end than this server does so
+in `before_end`, while health and metrics are still to be had.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import logging
 import signal
 import ssl
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -72,13 +73,22 @@ class Listener:
         return context
 
 
-def run_server(application: web.Application, listener: Listener) -> None:
+async def _nothing() -> None:
+    pass
+
+
+def run_server(
+    application: web.Application,
+    listener: Listener,
+    *,
+    before_end: Callable[[], Awaitable[None]] = _nothing,
+) -> None:
     """Serve until a signal comes. For `__main__`: one line if it cannot listen.
 
     Raises what ended a loop that runs beside the application.
     """
     try:
-        asyncio.run(serve(application, listener))
+        asyncio.run(serve(application, listener, before_end=before_end))
     except CannotListen as error:
         sys.exit(str(error))
 
@@ -88,6 +98,7 @@ async def serve(
     listener: Listener,
     *,
     on_listening: Callable[[int], None] = lambda _: None,
+    before_end: Callable[[], Awaitable[None]] = _nothing,
 ) -> None:
     """See the module. `on_listening` is told the port.
 
@@ -115,6 +126,7 @@ async def serve(
             draining.begun = True
             logger.info("draining")
             await asyncio.sleep(listener.drain_delay.total_seconds())
+            await before_end()
     finally:
         await runner.cleanup()
         for number in (signal.SIGTERM, signal.SIGINT):

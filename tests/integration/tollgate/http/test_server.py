@@ -291,7 +291,7 @@ async def is_draining(session: aiohttp.ClientSession, url: str) -> bool:
 async def is_closed(url: str) -> bool:
     try:
         _, writer = await asyncio.open_connection(LOOPBACK, int(url.rpartition(":")[2]))
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):  # the latter as it closes
         return True
     writer.close()
     return False

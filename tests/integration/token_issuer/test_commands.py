@@ -100,15 +100,18 @@ async def migrated(environment: dict[str, str]) -> dict[str, str]:
     return environment
 
 
-async def test_migrate_makes_what_serve_needs_and_may_be_repeated(
+async def test_migrate_makes_what_serve_needs_which_ends_when_it_is_told_to(
     environment: dict[str, str], registry: RegistryStandIn
 ) -> None:
     for _ in range(2):
         assert await run(environment, "migrate") == (0, "")
 
     app = await registry.add_app()
-    async with served(environment) as (issuer, _):
+    async with served(environment) as (issuer, process):
         assert (await issuer.ask_for_token(app)).status == 200
+        process.terminate()
+        async with asyncio.timeout(DEADLINE):
+            assert await process.wait() == 0
 
 
 async def test_migrate_needs_the_owner(environment: dict[str, str]) -> None:
@@ -168,24 +171,7 @@ async def test_a_killed_process_takes_nothing_with_it(
         assert decode(again).header.kid == decode(kept).header.kid
 
 
-async def test_it_ends_in_order_when_it_is_told_to(migrated: dict[str, str]) -> None:
-    async with served(migrated) as (issuer, process):
-        assert (await issuer.get("/readyz")).status == 200
-        process.terminate()
-        async with asyncio.timeout(DEADLINE):
-            assert await process.wait() == 0
-
-
 class TestSigningKeys:
-    async def test_a_key_that_is_not_ripe_is_not_rotated_in(
-        self, migrated: dict[str, str]
-    ) -> None:
-        async with served(migrated):
-            code, said = await run(migrated, "rotate-signing-key")
-
-        assert code == 1
-        assert said.startswith("the announced key may sign from ")
-
     async def test_rotation(
         self, migrated: dict[str, str], registry: RegistryStandIn
     ) -> None:
@@ -215,12 +201,13 @@ class TestSigningKeys:
             token = await issuer.token_of(app)
             kid = str(decode(token).header.kid)
 
-            assert await run(migrated, "compromise-signing-key", kid) == (0, "")
+            misspelt = await run(migrated, "compromise-signing-key", f"{kid}x")
+            too_soon = await run(migrated, "rotate-signing-key")
+            assert (await issuer.introspect(app, token)).json["active"] is True
+            done = await run(migrated, "compromise-signing-key", kid)
 
+            assert misspelt == (1, "there is no such key\n")
+            assert too_soon[0] == 1
+            assert too_soon[1].startswith("the announced key may sign from ")
+            assert done == (0, "")
             assert (await issuer.introspect(app, token)).json == {"active": False}
-
-    async def test_a_misspelt_key_is_told(self, migrated: dict[str, str]) -> None:
-        assert await run(migrated, "compromise-signing-key", "misspelt") == (
-            1,
-            "there is no such key\n",
-        )

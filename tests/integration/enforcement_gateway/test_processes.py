@@ -265,7 +265,7 @@ async def owners() -> AsyncIterator[Owners]:
 async def running(
     owners: Owners, upstream: ScriptedUpstream, tmp_path: Path
 ) -> AsyncIterator[Running]:
-    """Two workers, not started yet; `environment` may be changed before."""
+    """One worker, not started yet; `environment` may be changed before."""
     port, status_port = free_port(), free_port()
     feed = f"http://127.0.0.1:{owners.port}"
     settings = {
@@ -279,7 +279,7 @@ async def running(
         "AMQP_URL": f"amqp://guest:guest@127.0.0.1:{free_port()}/",
         "PORT": str(port),
         "STATUS_PORT": str(status_port),
-        "WORKERS": "2",
+        "WORKERS": "1",
         "SNAPSHOT_PATH": str(tmp_path / "snapshot"),
         "DRAIN_TIME": "10s",
     }
@@ -293,43 +293,50 @@ async def running(
         await gateway.stop()
 
 
-class TestWorkers:
-    async def test_share_the_port_and_are_counted_together(self, running):
-        await running.start()
-        await running.until_ready()
-        assert len(set(await running.pids())) == 2
-        assert await running.ask("enforced-key") == 401
-        for _ in range(30):
-            assert await running.ask("enforced-key", token()) == 200
-        assert await running.ask("open-key") == 200
-        assert await running.metric("requests_total") == 32
-        assert await running.metric("admitted_total") == 30
-        assert await running.metric("open_total") == 1
-        assert await running.metric("denied_total") == 1
-        assert await running.stop() == 0
+@pytest.fixture
+def pair(running: Running) -> Running:
+    """The same with two workers."""
+    running.environment["ENFORCEMENT_GATEWAY_WORKERS"] = "2"
+    return running
 
-    async def test_one_that_is_killed_is_started_again_and_still_counted(self, running):
-        await running.start()
-        await running.until_ready()
+
+class TestWorkers:
+    async def test_share_the_port_and_are_counted_together(self, pair):
+        await pair.start()
+        await pair.until_ready()
+        assert len(set(await pair.pids())) == 2
+        assert await pair.ask("enforced-key") == 401
+        for _ in range(30):
+            assert await pair.ask("enforced-key", token()) == 200
+        assert await pair.ask("open-key") == 200
+        assert await pair.metric("requests_total") == 32
+        assert await pair.metric("admitted_total") == 30
+        assert await pair.metric("open_total") == 1
+        assert await pair.metric("denied_total") == 1
+        assert await pair.stop() == 0
+
+    async def test_one_that_is_killed_is_started_again_and_still_counted(self, pair):
+        await pair.start()
+        await pair.until_ready()
         for _ in range(10):
-            assert await running.ask("open-key") == 200
-        assert await running.metric("requests_total") == 10
-        killed = (await running.pids())[0]
+            assert await pair.ask("open-key") == 200
+        assert await pair.metric("requests_total") == 10
+        killed = (await pair.pids())[0]
         os.kill(killed, signal.SIGKILL)
-        await running.until(
+        await pair.until(
             "/status",
             lambda _, text: '"restarts":1' in text and str(killed) not in text,
         )
-        await running.until_ready()
-        assert await running.ask("open-key") == 200
-        assert await running.metric("requests_total") == 11
-        assert await running.metric("worker_restarts_total") == 1
+        await pair.until_ready()
+        assert await pair.ask("open-key") == 200
+        assert await pair.metric("requests_total") == 11
+        assert await pair.metric("worker_restarts_total") == 1
 
-    async def test_end_with_a_parent_that_was_killed(self, running):
-        await running.start()
-        await running.until_ready()
-        pids = await running.pids()
-        await running.stop(signal.SIGKILL)
+    async def test_end_with_a_parent_that_was_killed(self, pair):
+        await pair.start()
+        await pair.until_ready()
+        pids = await pair.pids()
+        await pair.stop(signal.SIGKILL)
         async with asyncio.timeout(PATIENCE):
             while any(map(is_running, pids)):
                 await asyncio.sleep(0.05)
@@ -338,7 +345,6 @@ class TestWorkers:
 class TestDescriptors:
     async def test_with_few_of_them_existing_connections_are_served(self, running):
         running.descriptors = 256
-        running.environment["ENFORCEMENT_GATEWAY_WORKERS"] = "1"
         await running.start()
         await running.until_ready()
         first = await RawClient.connect(running.port)
@@ -372,7 +378,7 @@ class TestView:
         await running.start()
         await running.until("/livez", lambda status, _: status == 200)
         await running.until(
-            "/status", lambda _, text: text.count('"listening":true') == 2
+            "/status", lambda _, text: text.count('"listening":true') == 1
         )
         assert (await running.get("/readyz"))[0] == 503
         assert await running.ask("enforced-key", token()) == 503

@@ -62,7 +62,11 @@ def rotate_signing_key() -> None:
     _change_keys(lambda keeper: keeper.rotate())
 
 
-@main.command("compromise-signing-key")
+@main.command(
+    "compromise-signing-key",
+    # A kid is a thumbprint in base64url: one in 64 begins with a hyphen.
+    context_settings={"ignore_unknown_options": True},
+)
 @click.argument("kid")
 def compromise_signing_key(kid: str) -> None:
     """End every token that was signed with the key KID, at once."""

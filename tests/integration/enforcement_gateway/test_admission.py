@@ -166,6 +166,7 @@ class TestDenied:
 
     async def test_an_app_that_is_not_connected_is_403(self, gateway, world):
         world.add_app("app_two")
+        world.view.on_refresh = lambda: None
         answer = await gateway.ask(
             gateway.batch(), token=world.token(client_id="app_two")
         )
@@ -303,6 +304,13 @@ class TestUnknownIsNotNo:
                 {"signed_with": 1},
                 lambda: world.add_signing_key(1),
             ),
+            "source_not_connected": (
+                {},
+                {"client_id": "app_two"},
+                lambda: world.add_source(
+                    "src_enforced", "enforced-key", Enforcement.ENFORCE, "app_two"
+                ),
+            ),
         }
 
     ALL = (
@@ -310,7 +318,12 @@ class TestUnknownIsNotNo:
         "app_unknown",
         "app_key_unknown",
         "token_signing_key_unknown",
+        "source_not_connected",
     )
+
+    @pytest.fixture(autouse=True)
+    def another_app(self, world):
+        world.add_app("app_two")
 
     @pytest.mark.parametrize("code", ALL)
     async def test_refused_only_after_the_logs_were_read_again(
@@ -319,7 +332,8 @@ class TestUnknownIsNotNo:
         body, claims, _ = unknown[code]
         world.view.on_refresh = lambda: None
         answer = await gateway.ask(gateway.batch(**body), token=world.token(**claims))
-        assert (answer.status, code_of(answer)) == (401, code)
+        status = 403 if code == "source_not_connected" else 401
+        assert (answer.status, code_of(answer)) == (status, code)
         assert world.view.refreshes == 1
 
     @pytest.mark.parametrize("code", ALL)

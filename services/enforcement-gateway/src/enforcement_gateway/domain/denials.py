@@ -212,10 +212,12 @@ DENIALS: Mapping[Reason, Denial] = MappingProxyType(
             "the key behind the access token was deleted", stale=True
         ),
         Reason.SOURCE_NOT_CONNECTED: Denial(
+            # Or connected a moment ago: a 403 would lose the first events.
             status=403,
             message="the app is not connected to this source",
             error="insufficient_scope",
             challenge=Challenge.WITH_ERROR,
+            unknown=True,
         ),
         Reason.SCOPE_MISSING: Denial(
             status=403,

@@ -342,3 +342,13 @@ def test_llhttp_has_a_say_of_its_own(head: bytes) -> None:
     with pytest.raises(Refused) as refused:
         framing._ask_llhttp(head)
     assert refused.value.reason is Reason.HEAD_MALFORMED
+
+
+def test_what_llhttp_refuses_is_refused() -> None:
+    sound = b"GET / HTTP/1.1\r\nHost: a"
+    read_head(sound)
+    with (
+        patch.object(framing, "_ask_llhttp", side_effect=Refused(Reason.NOT_FOUND)),
+        pytest.raises(Refused),
+    ):
+        read_head(sound)

@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 import socket
 import struct
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from enforcement_gateway.http.protocol import ServerConnection
 from enforcement_gateway.http.server import Limits
+from enforcement_gateway.settings import Settings
+from enforcement_gateway.worker import close_listener, listen
 from tollgate.testing.raw_http import OK, RawClient
 
 MEBIBYTE = 1024 * 1024
@@ -137,6 +140,37 @@ class TestBackPressure:
         client.writer.transport.abort()
         go_on.set()
         await until(lambda: not gateway.counters.connections_now)
+
+
+class TestLastOnes:
+    async def test_who_was_accepted_by_the_kernel_alone_is_served(
+        self, make_gateway, world
+    ):
+        """Before the loop has come to them, they wait in a queue of the socket."""
+        gateway = await make_gateway()
+        settings = Settings(
+            **dict.fromkeys(
+                (
+                    *("issuer", "upstream_url", "registry_url", "issuer_url"),
+                    *("registry_feed_secret", "issuer_feed_secret", "amqp_url"),
+                ),
+                "http://127.0.0.1:1",
+            ),
+            port=0,
+        )
+        listener = await listen(settings, gateway.server)
+        address = listener.sockets[0].getsockname()
+        # Nothing else runs meanwhile: there is no await here.
+        clients = [socket.create_connection(address) for _ in range(50)]
+        for client in clients:
+            client.sendall(gateway.request(gateway.batch("open-key")))
+        await close_listener(listener)
+        await gateway.server.drain(timedelta(seconds=5))
+        for client in clients:
+            with client, client.makefile("rb") as answer:
+                assert answer.readline() == b"HTTP/1.1 200 OK\r\n"
+        with pytest.raises(ConnectionRefusedError):
+            await RawClient.connect(address[1])
 
 
 class TestTooMany:

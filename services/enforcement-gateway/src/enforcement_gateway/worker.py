@@ -49,6 +49,7 @@ CONTROL_FD = "ENFORCEMENT_GATEWAY_CONTROL_FD"
 """Which descriptor leads to the parent. Not a setting: the parent says it."""
 
 BACKLOG = 4096
+HAND_OVER_SECONDS = 0.1
 TLS_HANDSHAKE_SECONDS = 10.0
 
 OWN_DESCRIPTORS = 64
@@ -95,7 +96,7 @@ async def _serve(settings: Settings, control_fd: int, *, writes_snapshot: bool) 
             )
         )
         await stopping.wait()
-        listener.close()  # no new connections; those accepted are served to their end
+        await close_listener(listener)
         await server.drain(settings.drain_time)
         control.cancel()
     logger.info("stopped")
@@ -208,6 +209,19 @@ async def listen(settings: Settings, server: Server) -> asyncio.Server:
     )
     server.start()
     return listener
+
+
+async def close_listener(listener: asyncio.Server) -> None:
+    """Take no more connections, but those that the kernel has accepted for us.
+
+    It resets them when the socket is closed. So first it is told to accept no more,
+    which has clients try again elsewhere, and given a moment to hand over the rest.
+    """
+    for ours in listener.sockets:
+        with socket.socket(fileno=os.dup(ours.fileno())) as same:
+            same.listen(0)
+    await asyncio.sleep(HAND_OVER_SECONDS)
+    listener.close()
 
 
 def _report(

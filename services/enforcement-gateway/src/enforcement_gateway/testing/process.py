@@ -26,6 +26,7 @@ class GatewayProcess:
         self._environment = environment
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
+        self._clients: list[RawClient] = []
         self.output: list[str] = []
 
     @property
@@ -154,11 +155,28 @@ class GatewayProcess:
     # --- what clients do ---
 
     async def connect(self) -> RawClient:
-        return await RawClient.connect(self.port)
+        """A client that is closed with the gateway."""
+        client = await RawClient.connect(self.port)
+        self._clients.append(client)
+        return client
+
+    async def until_closed(self) -> None:
+        """Until the data port takes no more connections."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                try:
+                    client = await RawClient.connect(self.port)
+                except (ConnectionRefusedError, ConnectionResetError):
+                    return
+                await client.close()
+
+    async def close_clients(self) -> None:
+        for client in self._clients:
+            await client.close()
 
     async def ask(self, write_key: str, token: str | None = None) -> Message:
         """The answer to one batch, on a connection of its own."""
-        client = await self.connect()
+        client = await RawClient.connect(self.port)
         try:
             return await client.ask(batch(write_key, token))
         finally:
@@ -206,5 +224,6 @@ async def gateway_process(
     try:
         yield gateway
     finally:
+        await gateway.close_clients()
         if gateway.runs:
             await gateway.stop()

@@ -40,10 +40,13 @@ fix: $(VENV)/.dev ## Format, and apply the safe lint fixes
 docs: $(VENV)/.dev ## Write docs/events.md, settings.md and problems.md from the code
 	@$(BIN)/python docs/generate.py
 
+bench: $(VENV)/.bench ## Measure every cost beside its peer (ARGS=--quick, ARGS=CASE)
+	@$(BIN)/python -m bench $(ARGS)
+
 ##@ Upkeep
 
 lock: $(VENV)/.dev ## Move the pinned versions to the newest ones
-	@cd requirements && for set in run dev; do \
+	@cd requirements && for set in run dev bench; do \
 		../$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 \
 			--generate-hashes --no-header --no-annotate -o $$set.txt $$set.in; done
 
@@ -70,4 +73,9 @@ $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 	@$(PIP) --require-hashes --only-binary :all: -r requirements/dev.txt
 	@touch $@
 
-.PHONY: run demo clean-local install test unit check fix docs lock clean help
+$(VENV)/.bench: $(VENV)/.run requirements/bench.txt
+	@echo "tollgate: installing the packages of requirements/bench.txt (once)"
+	@$(PIP) --require-hashes --only-binary :all: -r requirements/bench.txt
+	@touch $@
+
+.PHONY: run demo clean-local install test unit check fix docs bench lock clean help

@@ -1,0 +1,1 @@
+"""How something is measured, whatever it is."""

@@ -1,0 +1,102 @@
+"""What every case is given."""
+
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from bench import LOCAL
+from bench.measuring.cores import Cores
+from bench.measuring.programs import Program
+from bench.measuring.rounds import MeasuredT, alternate
+from local_stack.ledger import Ledger
+from local_stack.testing import TestRun
+
+ChoiceT = TypeVar("ChoiceT")
+
+ROUNDS = 5
+QUICK_ROUNDS = 3
+
+
+class Bench:
+    """One run: how thorough it is, where things run, and a folder for what they need.
+
+    `programs` collects the versions of what takes part, by name.
+    """
+
+    def __init__(
+        self,
+        *,
+        quick: bool,
+        cores: Cores,
+        folder: Path,
+        report: Callable[[str], None],
+        rounds: int | None = None,
+    ) -> None:
+        self.quick = quick
+        self.cores = cores
+        self.folder = folder
+        self.rounds = rounds or (QUICK_ROUNDS if quick else ROUNDS)
+        self.report = report
+        self.programs: dict[str, str] = {}
+        self.ledger = Ledger(folder / "processes.json")
+
+    def pick(self, full: ChoiceT, quick: ChoiceT) -> ChoiceT:
+        """What depends on how thorough the run is: `bench.pick(full=60, quick=10)`."""
+        return quick if self.quick else full
+
+    async def alternate(
+        self, contenders: Mapping[str, Callable[[], Awaitable[MeasuredT]]]
+    ) -> dict[str, list[MeasuredT]]:
+        """Measure each contender in turn, round by round."""
+        return await alternate(contenders, self.rounds)
+
+    def servers(self) -> AbstractContextManager[TestRun]:
+        """Postgres and RabbitMQ for a case, as for tests; on the cores of the load."""
+        return closing(TestRun(LOCAL))
+
+    @contextmanager
+    def running(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        *,
+        port: int,
+        environment: Mapping[str, str],
+        under_test: bool = False,
+    ) -> Iterator[Program]:
+        """A program that takes connections on `port`, until the block ends."""
+        program = Program(
+            name,
+            command,
+            port=port,
+            log=self.folder / f"{name}.log",
+            ledger=self.ledger,
+            environment=environment,
+            inside=self.cores.command_under_test if under_test else (),
+        )
+        try:
+            program.start()
+            yield program
+        finally:
+            program.stop()
+
+
+@contextmanager
+def open_bench(
+    *, quick: bool, report: Callable[[str], None], rounds: int | None = None
+) -> Iterator[Bench]:
+    """A run, with this process moved off the core of the program under test."""
+    cores = Cores.of_this_machine()
+    cores.leave_to_the_program_under_test()
+    runs = LOCAL / "bench"
+    runs.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="run-", dir=runs))
+    try:
+        yield Bench(
+            quick=quick, cores=cores, folder=folder, report=report, rounds=rounds
+        )
+    finally:
+        shutil.rmtree(folder)

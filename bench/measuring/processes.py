@@ -1,0 +1,40 @@
+"""What a running process has used: processor time and memory, from proc(5)."""
+
+import os
+import re
+from pathlib import Path
+
+from local_stack.ledger import descendants
+
+_TICK = 1 / os.sysconf("SC_CLK_TCK")
+_UTIME, _STIME = 11, 12  # counted from after the name
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time of a process and its descendants, user and kernel together.
+
+    The kernel counts in ticks of 10 ms: measure over a second and more.
+    """
+    family = [pid, *(member.pid for member in descendants(pid))]
+    return sum(_ticks(member) for member in family) * _TICK
+
+
+def resident_bytes(pid: int) -> int:
+    """What the process holds in memory now."""
+    return _kibibytes(pid, "VmRSS") * 1024
+
+
+def peak_resident_bytes(pid: int) -> int:
+    """The most it ever held."""
+    return _kibibytes(pid, "VmHWM") * 1024
+
+
+def _ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[_UTIME]) + int(fields[_STIME])
+
+
+def _kibibytes(pid: int, name: str) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(rf"^{name}:\s+(\d+) kB$", status, re.MULTILINE)
+    return int(found.group(1)) if found else 0

@@ -1,0 +1,35 @@
+"""Runs the cases one after another; what one cannot do stops none of the others."""
+
+import time
+import traceback
+from collections.abc import AsyncIterator, Sequence
+
+from bench.cases import Case
+from bench.measuring.context import Bench
+from bench.measuring.failures import CannotMeasure
+from bench.measuring.figures import Row, broken
+from bench.report.outcome import CaseOutcome
+from local_stack.failures import CannotStart
+
+
+async def run_cases(cases: Sequence[Case], bench: Bench) -> AsyncIterator[CaseOutcome]:
+    """The outcome of each case, as soon as it is there."""
+    for case in cases:
+        started = time.monotonic()
+        rows = await _rows_of(case, bench)
+        yield CaseOutcome(
+            name=case.name,
+            title=case.title,
+            rows=rows,
+            seconds=time.monotonic() - started,
+        )
+
+
+async def _rows_of(case: Case, bench: Bench) -> list[Row]:
+    try:
+        return await case.run(bench)
+    except (CannotMeasure, CannotStart) as reason:
+        return [broken(case.title, str(reason))]
+    except Exception as error:  # noqa: BLE001 - a fault of one case; the others count
+        bench.report(traceback.format_exc())
+        return [broken(case.title, f"{type(error).__name__}: {error}")]

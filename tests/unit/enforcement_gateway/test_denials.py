@@ -53,7 +53,7 @@ class TestEach:
 
     def test_the_bytes_are_one_sound_answer(self, reason):
         answer = denial(
-            reason, request_id="id-1", resends=True, scope="tracking_api:write"
+            reason, request_id=b"id-1", resends=True, scope="tracking_api:write"
         )
         head, _, body = answer.partition(b"\r\n\r\n")
         lines = head.split(b"\r\n")

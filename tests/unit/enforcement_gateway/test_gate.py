@@ -3,13 +3,14 @@
 import time
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from enforcement_gateway.counters import MAX_SAMPLES, Counters
 from enforcement_gateway.credentials import NONE, Authorization, Query
 from enforcement_gateway.domain.authorization import Deny
 from enforcement_gateway.domain.denials import Reason, Refused
-from enforcement_gateway.gate import Asked, Gate, Passed, write_keys_of
+from enforcement_gateway.gate import Gate, Passed, write_keys_of
 from enforcement_gateway.http.routes import Door
 from enforcement_gateway.verification import Verifier
 from tollgate.events.registry import Enforcement, ScopesChanged
@@ -87,6 +88,17 @@ def token(*scopes: Scope, **claims: object) -> bytes:
     return mint_access_token(claims, KEY).encode()
 
 
+class Asked(msgspec.Struct):
+    """A request, as far as the gate looks at it."""
+
+    door: Door
+    authorization: Authorization
+    write_keys: tuple[str, ...]
+    user_agent: bytes
+    source_id: str | None = None
+    request_id: bytes = b"request-1"
+
+
 def asked(
     *write_keys: str,
     bearer: bytes | Reason = Reason.TOKEN_MISSING,
@@ -97,7 +109,6 @@ def asked(
         door=door,
         authorization=Authorization(token=bearer, ours=isinstance(bearer, bytes)),
         write_keys=write_keys,
-        request_id="request-1",
         user_agent=user_agent,
     )
 

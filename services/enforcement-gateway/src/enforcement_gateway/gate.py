@@ -5,6 +5,7 @@ something is unknown, `Gate.decide` says so and the caller lets the view be read
 """
 
 from collections.abc import Mapping
+from typing import Protocol
 
 import msgspec
 
@@ -34,19 +35,30 @@ from tollgate.oauth.scopes import Scope
 from tollgate.projections.moments import Moment
 
 
-class Asked(msgspec.Struct, kw_only=True):
+class Asked(Protocol):
     """One request, as far as the decision goes.
 
     `write_keys` are all that it names, the one it is decided on first. `source_id` is
     what a function's address names beside its key.
     """
 
-    door: Door
-    authorization: Authorization
-    write_keys: tuple[str, ...]
-    source_id: str | None = None
-    request_id: str
-    user_agent: bytes
+    @property
+    def door(self) -> Door: ...
+
+    @property
+    def authorization(self) -> Authorization: ...
+
+    @property
+    def write_keys(self) -> tuple[str, ...]: ...
+
+    @property
+    def source_id(self) -> str | None: ...
+
+    @property
+    def request_id(self) -> bytes: ...
+
+    @property
+    def user_agent(self) -> bytes: ...
 
 
 class Passed(msgspec.Struct, frozen=True):
@@ -108,11 +120,13 @@ class Gate:
     def decide(self, asked: Asked) -> Passed | Deny:
         """Pass or deny, by what is known now."""
         view = self._view
+        registry = view.registry
+        door = asked.door
         naming = NO_SOURCE
-        if asked.door is not Door.ADMIN:
+        if door is not Door.ADMIN:
             naming = named_source(
                 asked.write_keys,
-                view.registry,
+                registry,
                 source_id=asked.source_id,
                 admit_unknown=self._admit_unknown,
             )
@@ -125,13 +139,13 @@ class Gate:
                 return PASSED
         token = asked.authorization.token
         shown = (
-            token
-            if isinstance(token, Reason)
-            else self._verifier.verify(token, self._keys)
+            self._verifier.verify(token, self._keys)
+            if isinstance(token, bytes)
+            else token
         )
-        facts = facts_about(shown, naming, view.registry, view.tokens)
+        facts = facts_about(shown, naming, registry, view.tokens)
         now = Moment.now()  # after the view was read, never before
-        scope = SCOPES[asked.door]
+        scope = SCOPES[door]
         verdict = authorize(
             shown,
             facts,
@@ -170,7 +184,7 @@ class Gate:
         self._counters.count_reported(
             WouldBeDenial(
                 at=at,
-                request_id=asked.request_id,
+                request_id=asked.request_id.decode(),
                 source_id=source_id,
                 reason=reason,
                 client_id=None if isinstance(token, Reason) else token.client_id,

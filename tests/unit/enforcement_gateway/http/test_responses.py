@@ -37,7 +37,7 @@ class Answer:
 
 
 def answer(reason: Reason, **arguments: object) -> Answer:
-    defaults = {"request_id": "request-1", "scope": SCOPE}
+    defaults = {"request_id": b"request-1", "scope": SCOPE}
     return Answer(denial(reason, **{**defaults, **arguments}))
 
 
@@ -144,7 +144,7 @@ class TestFields:
         assert answer(Reason.NOT_FOUND).all("Connection") == []
 
     def test_options_has_neither_body_nor_length(self) -> None:
-        told = Answer(options(b"POST, OPTIONS", request_id="request-1", close=False))
+        told = Answer(options(b"POST, OPTIONS", request_id=b"request-1", close=False))
         assert (told.status, told["Allow"], told.body) == (204, "POST, OPTIONS", b"")
         assert told.all("Content-Length") == []
 

@@ -12,6 +12,7 @@ from enforcement_gateway.upstream.forwarding import (
     UpstreamAuthorization,
     authorization_for_upstream,
     forwarded_request,
+    outline_of,
 )
 
 CLIENT = Peer(address=b"192.0.2.7", is_tls=False, trusted=False)
@@ -211,3 +212,41 @@ class TestAuthorization:
         for how, passed in ((NONE, None), (BASIC, b"Authorization: Basic azo=")):
             told = authorization_for_upstream(how, head_of(), ours=False, write_key="k")
             assert told == passed
+
+
+class TestOutline:
+    """The request with holes, filled, is the request as it is written at once."""
+
+    @given(
+        fields=st.lists(
+            st.sampled_from(
+                [
+                    b"User-Agent: sdk/1",
+                    b"X-Custom: %b%d",
+                    b"Via: 1.0 proxy",
+                    b"X-Forwarded-For: 198.51.100.1",
+                    b"X-Forwarded-Proto: https",
+                    b"Connection: x-custom",
+                    b"Content-Type: application/json",
+                    b"Content-Encoding: gzip",
+                ]
+            ),
+            unique=True,
+        ),
+        peer=st.sampled_from([CLIENT, PROXY]),
+        client_id=st.sampled_from([None, "app_1"]),
+        body=st.sampled_from([b"", b"0", BODY, b"0\r\n\r\n", b"%d" * 50]),
+        authorization=st.sampled_from([None, b"Authorization: Basic eDo="]),
+    )
+    def test_filled(self, fields, peer, client_id, body, authorization) -> None:
+        head = head_of(*fields)
+        outline = outline_of(
+            head,
+            target=b"/prefix/v1/b?q",
+            authority=b"tracker.internal:8080",
+            peer=peer,
+            authorization=authorization,
+        )
+        assert outline.filled(client_id, b"request-1", body) == forwarded(
+            head, body, peer=peer, client_id=client_id, authorization=authorization
+        )

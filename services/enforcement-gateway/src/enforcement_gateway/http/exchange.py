@@ -1,7 +1,6 @@
 """One request and its answer: authenticate, authorize, forward."""
 
 import asyncio
-import re
 import time
 from http import HTTPStatus
 from typing import Protocol
@@ -14,30 +13,20 @@ from enforcement_gateway.body.write_keys import (
     read_write_keys_quickly,
     read_write_keys_strictly,
 )
-from enforcement_gateway.credentials import (
-    NONE,
-    Authorization,
-    Query,
-    read_authorization,
-    read_query,
-)
+from enforcement_gateway.credentials import Authorization
 from enforcement_gateway.domain.authorization import Deny
 from enforcement_gateway.domain.denials import DENIALS, Reason, Refused, status_of
-from enforcement_gateway.gate import Asked, Passed, write_keys_of
-from enforcement_gateway.http.framing import Head
-from enforcement_gateway.http.responses import (
-    dates,
-    denial,
-    options,
-    status_line,
-)
-from enforcement_gateway.http.routes import SCOPES, Door, Route, route_of
+from enforcement_gateway.gate import Passed, write_keys_of
+from enforcement_gateway.http.plans import Plan
+from enforcement_gateway.http.responses import denial, options
+from enforcement_gateway.http.routes import SCOPES, Door, Route
 from enforcement_gateway.http.server import Server
 from enforcement_gateway.upstream.answers import AnswerHead, AnswerSource
 from enforcement_gateway.upstream.forwarding import (
     Peer,
     authorization_for_upstream,
     forwarded_request,
+    target_of,
 )
 
 logger = structlog.get_logger(__name__)
@@ -48,9 +37,8 @@ SLICE_OF_TIME = 0.001
 MAX_READ_AT_ONCE = 64 * 1024
 """Octets of an odd body that are read on the event loop; a larger one has a thread."""
 
-_GZIP = b"gzip"
-_CHARSET = re.compile(rb"charset\s*=\s*\"?([^\s;\"]*)", re.IGNORECASE).findall
-_UTF_8 = frozenset({b"utf-8", b"utf8", b"us-ascii", b"ascii"})
+_TRACKING = Door.TRACKING
+_REDIRECTION = HTTPStatus.MULTIPLE_CHOICES // 100
 _PREFLIGHT = b"access-control-request-method:"
 _EVERYWHERE = b"GET, POST, OPTIONS"
 
@@ -77,37 +65,53 @@ class Connection(Protocol):
 
 
 class Exchange:
-    """Lives from the end of a request's head to the end of its answer."""
+    """Lives from the end of a request's head to the end of its answer.
 
-    def __init__(self, server: Server, connection: Connection, head: Head) -> None:
+    `token` is the bearer token of this request, where its plan is an earlier one's.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        connection: Connection,
+        plan: Plan,
+        token: bytes | None = None,
+    ) -> None:
         self._server = server
         self._connection = connection
-        self._head = head
-        self._request_id = server.new_request_id()
-        self._route: Route | None = None
-        self._authorization: Authorization = NONE
-        self._query = Query()
+        self._plan = plan
+        self._head = plan.head
+        self.request_id = server.new_request_id()
+        self.authorization = (
+            plan.authorization if token is None else Authorization(token, ours=True)
+        )
+        self.write_keys: tuple[str, ...] = ()
+        self.source_id: str | None = None
         self._body = b""
         self._readable: bytes | None = None
-        self._write_keys: tuple[str, ...] = ()
-        self._refusal: Reason | None = None
         self._source: AnswerSource | None = None
         self._started = False
         self._chunked_answer = False
         self._gone = False
-        self.must_close = False
+        self.must_close = plan.must_close
         server.counters.requests += 1
-        try:
-            self._consider()
-        except Refused as refused:
-            self._refusal = refused.reason
+
+    # --- what the gate asks ---
+
+    @property
+    def door(self) -> Door:
+        return self._route.door
+
+    @property
+    def user_agent(self) -> bytes:
+        return self._head.user_agent
 
     # --- used by the connection ---
 
     @property
     def is_refused(self) -> bool:
         """Already lost, whatever the body says."""
-        return self._refusal is not None
+        return self._plan.refusal is not None
 
     def refuse(self, reason: Reason) -> None:
         """Answer with `reason` now, and end the connection: framing is lost."""
@@ -116,14 +120,12 @@ class Exchange:
 
     def run(self, body: bytes) -> None:
         """The request is complete: decide, and answer or forward."""
-        if self._refusal is not None:
-            self._deny(self._refusal)
+        plan = self._plan
+        if plan.refusal is not None:
+            self._deny(plan.refusal)
             return
         self._body = body
-        if self._head.method == b"OPTIONS":
-            self._answer_options()
-            return
-        if self._needs_inflating():
+        if plan.inflates:
             inflation = Inflation(body, self._server.limits.inflated)
             try:
                 complete = _work(inflation)
@@ -134,6 +136,8 @@ class Exchange:
                 self._go_on_later(self._inflate(inflation))
                 return
             self._read(inflation.body)
+        elif self._head.method == b"OPTIONS":
+            self._answer_options()
         else:
             self._read(body)
 
@@ -153,36 +157,6 @@ class Exchange:
 
     # --- the way in ---
 
-    def _consider(self) -> None:
-        """What can be said before the body; raises `Refused`."""
-        head = self._head
-        if head.path == b"*":
-            return
-        if head.method == b"CONNECT":
-            self.must_close = True
-            raise Refused(Reason.METHOD_NOT_ALLOWED)
-        route = route_of(head.path, head.query, self._server.admin_prefix)
-        self._route = route
-        if head.method not in route.methods and head.method != b"OPTIONS":
-            raise Refused(Reason.METHOD_NOT_ALLOWED)
-        if route.door not in self._server.behind:
-            raise Refused(Reason.NOT_FOUND)
-        if head.has_body and (head.method == b"OPTIONS" or route.door is Door.PIXEL):
-            raise Refused(Reason.BODY_UNEXPECTED)
-        if route.door is Door.TRACKING:
-            _insist_on_readable(head)
-        self._authorization = read_authorization(head.authorization)
-        self._query = read_query(head.query) if head.query else self._query
-        if self._query.carries_token and self._authorization.ours:
-            raise Refused(Reason.CREDENTIALS_AMBIGUOUS)
-
-    def _needs_inflating(self) -> bool:
-        return (
-            self._head.content_encoding is not None
-            and self._route is not None
-            and self._route.door is Door.TRACKING
-        )
-
     async def _inflate(self, inflation: Inflation) -> None:
         try:
             while not _work(inflation):  # noqa: ASYNC110 - others get their turn
@@ -195,9 +169,7 @@ class Exchange:
     def _read(self, body: bytes) -> None:
         """Read the write keys of the inflated body, where the door reads bodies."""
         self._readable = body
-        route = self._route
-        assert route is not None  # noqa: S101 - by the caller
-        if route.door is not Door.TRACKING:
+        if self._route.door is not _TRACKING:
             self._decide(())
             return
         keys = read_write_keys_quickly(body)
@@ -224,34 +196,27 @@ class Exchange:
         self._decide(keys)
 
     def _decide(self, in_body: tuple[str, ...]) -> None:
-        route = self._route
-        assert route is not None  # noqa: S101 - by the caller
-        try:
-            keys, source_id = write_keys_of(
-                route.door, self._authorization, self._query, in_body
-            )
-        except Refused as refused:
-            self._deny(refused.reason)
-            return
-        self._write_keys = keys
-        asked = Asked(
-            door=route.door,
-            authorization=self._authorization,
-            write_keys=keys,
-            source_id=source_id,
-            request_id=self._request_id,
-            user_agent=self._head.user_agent,
-        )
-        verdict = self._server.gate.decide(asked)
+        plan = self._plan
+        if plan.key_in_body:
+            self.write_keys = in_body
+        else:
+            try:
+                self.write_keys, self.source_id = write_keys_of(
+                    self._route.door, self.authorization, plan.query, in_body
+                )
+            except Refused as refused:
+                self._deny(refused.reason)
+                return
+        verdict = self._server.gate.decide(self)
         if isinstance(verdict, Passed):
             self._forward(verdict)
         elif DENIALS[verdict.reason].unknown:
-            self._go_on_later(self._decide_again(asked))
+            self._go_on_later(self._decide_again())
         else:
             self._deny(verdict.reason)
 
-    async def _decide_again(self, asked: Asked) -> None:
-        verdict = await self._server.gate.decide_again(asked)
+    async def _decide_again(self) -> None:
+        verdict = await self._server.gate.decide_again(self)
         if isinstance(verdict, Deny):
             self._deny(verdict.reason)
         else:
@@ -269,7 +234,7 @@ class Exchange:
         fault = task.exception()
         if fault is not None:  # ours; nobody may wait for an answer that never comes
             logger.error(
-                "request broken off", request_id=self._request_id, exc_info=fault
+                "request broken off", request_id=self.request_id, exc_info=fault
             )
             if not self._gone:
                 self._connection.break_answer()
@@ -279,33 +244,32 @@ class Exchange:
     def _forward(self, passed: Passed) -> None:
         if self._gone:
             return  # nothing was sent yet, and nobody would hear the answer
-        head, route = self._head, self._route
-        assert route is not None  # noqa: S101 - by the caller
-        behind = self._server.behind[route.door]
-        path = head.path[len(behind.prefix) :]
-        target = behind.pool.origin.prefix + path
-        if head.query is not None:
-            target += b"?" + head.query
-        request = forwarded_request(
-            head,
-            self._body,
-            target=target,
-            authority=behind.pool.origin.authority,
-            peer=self._connection.peer,
-            request_id=self._request_id.encode(),
-            client_id=passed.client_id,
-            authorization=authorization_for_upstream(
-                behind.authorization,
+        plan = self._plan
+        behind = self._server.behind[self._route.door]
+        if plan.outline is not None:
+            request = plan.outline.filled(passed.client_id, self.request_id, self._body)
+        else:
+            head = plan.head
+            request = forwarded_request(
                 head,
-                ours=self._authorization.ours,
-                write_key=self._write_keys[0] if self._write_keys else None,
-            ),
-        )
+                self._body,
+                target=target_of(head, behind.pool.origin.prefix, cut=behind.prefix),
+                authority=behind.pool.origin.authority,
+                peer=self._connection.peer,
+                request_id=self.request_id,
+                client_id=passed.client_id,
+                authorization=authorization_for_upstream(
+                    behind.authorization,
+                    head,
+                    ours=self.authorization.ours,
+                    write_key=self.write_keys[0] if self.write_keys else None,
+                ),
+            )
         behind.pool.send(request, self)
 
     def _answer_options(self) -> None:
         """A browser's preflight is for the upstream to judge; the rest is ours."""
-        head, route = self._head, self._route
+        head, route = self._head, self._plan.route
         preflight = any(line.lower().startswith(_PREFLIGHT) for line in head.forwarded)
         if route is not None and preflight and head.max_forwards != 0:
             self._forward(Passed())
@@ -313,7 +277,7 @@ class Exchange:
         allow = _EVERYWHERE if route is None else route.allow
         close = self._closes
         self._connection.answer(
-            options(allow, request_id=self._request_id, close=close), close=close
+            options(allow, request_id=self.request_id, close=close), close=close
         )
 
     # --- the way back ---
@@ -323,8 +287,13 @@ class Exchange:
             return
         self._server.counters.count_answered(head.status)
         close = self._closes
-        answer = self._answer_head(head, head.length, close=close)
-        self._connection.answer(answer + body, close=close)
+        if close or head.shared is None:
+            start = self._answer_head(head, close=close)
+            self._connection.answer(start + body, close=close)
+        else:
+            self._connection.answer(
+                b"%b%b\r\n\r\n%b" % (head.shared, self.request_id, body), close=False
+            )
 
     def answer_started(self, head: AnswerHead, source: AnswerSource) -> None:
         if self._gone or self._refuse_redirect(head):
@@ -336,9 +305,7 @@ class Exchange:
         if head.length is None:
             self._chunked_answer = self._head.is_http_1_1
             self.must_close |= not self._head.is_http_1_1
-        self._connection.continue_answer(
-            self._answer_head(head, head.length, close=self._closes)
-        )
+        self._connection.continue_answer(self._answer_head(head, close=self._closes))
 
     def answer_continued(self, piece: bytes) -> None:
         if self._gone or not piece:
@@ -367,14 +334,20 @@ class Exchange:
     # --- answers ---
 
     @property
+    def _route(self) -> Route:
+        route = self._plan.route
+        assert route is not None  # noqa: S101 - it is refused, or `*`, without one
+        return route
+
+    @property
     def _closes(self) -> bool:
         return self.must_close or self._server.draining or not self._head.keep_alive
 
     def _refuse_redirect(self, head: AnswerHead) -> bool:
         """Events sent to a redirect are lost with some SDKs (WIRE 4.2)."""
-        route = self._route
+        route = self._plan.route
         if (
-            head.status // 100 != HTTPStatus.MULTIPLE_CHOICES // 100
+            head.status // 100 != _REDIRECTION
             or route is None
             or route.door not in (Door.TRACKING, Door.FUNCTION)
         ):
@@ -383,30 +356,14 @@ class Exchange:
         self._gone = True
         return True
 
-    def _answer_head(
-        self, head: AnswerHead, length: int | None, *, close: bool
-    ) -> bytes:
-        parts = [status_line(head.status, head.phrase)]
-        dated = False
-        for name, value in head.fields:
-            parts.append(b"%b: %b\r\n" % (name, value))
-            dated = dated or name.lower() == b"date"
-        if not dated:
-            parts.append(dates.line())
-        if self._chunked_answer:
-            parts.append(b"Transfer-Encoding: chunked\r\n")
-        elif length is not None and head.status not in _WITHOUT_LENGTH:
-            parts.append(b"Content-Length: %d\r\n" % length)
-        parts.append(b"X-Request-Id: %b\r\n" % self._request_id.encode())
-        if close:
-            parts.append(b"Connection: close\r\n")
-        parts.append(b"\r\n")
-        return b"".join(parts)
+    def _answer_head(self, head: AnswerHead, *, close: bool) -> bytes:
+        end = b"\r\nConnection: close\r\n\r\n" if close else b"\r\n\r\n"
+        return head.start(chunked=self._chunked_answer) + self.request_id + end
 
     def _deny(self, reason: Reason) -> None:
         if self._gone:
             return
-        route = self._route
+        route = self._plan.route
         entry = DENIALS[reason]
         resends = entry.stale and resends_with_a_new_token(
             self._head.user_agent, self._readable
@@ -416,12 +373,12 @@ class Exchange:
         self._server.refusals.tell(
             reason,
             status=status_of(entry, resends=resends),
-            request_id=self._request_id,
+            request_id=self.request_id,
             address=self._connection.peer.address,
         )
         answer = denial(
             reason,
-            request_id=self._request_id,
+            request_id=self.request_id,
             resends=resends,
             pixel=route is not None and route.door is Door.PIXEL,
             scope="" if route is None else SCOPES[route.door],
@@ -436,9 +393,6 @@ class Exchange:
         self._connection.answer(answer, close=close)
 
 
-_WITHOUT_LENGTH = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
-
-
 def _work(inflation: Inflation) -> bool:
     """Inflate for a slice of time; True when done."""
     end = time.perf_counter() + SLICE_OF_TIME
@@ -446,15 +400,3 @@ def _work(inflation: Inflation) -> bool:
         if time.perf_counter() > end:
             return False
     return True
-
-
-def _insist_on_readable(head: Head) -> None:
-    """Only what everybody behind us must read as the same JSON text."""
-    encoding = head.content_encoding
-    if encoding is not None and encoding.lower() != _GZIP:
-        raise Refused(Reason.ENCODING_UNSUPPORTED)
-    content_type = head.content_type
-    if content_type is not None and b"harset" in content_type.lower():
-        charsets = _CHARSET(content_type)
-        if not all(charset.lower() in _UTF_8 for charset in charsets):
-            raise Refused(Reason.ENCODING_UNSUPPORTED)

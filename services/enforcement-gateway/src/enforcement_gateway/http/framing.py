@@ -9,6 +9,7 @@ to its users (the list stands in DESIGN 12).
 
 import re
 from enum import IntEnum, auto
+from itertools import islice
 from typing import Final
 
 import httptools
@@ -88,6 +89,8 @@ _KINDS: Final = {
     b"max-forwards": Kind.MAX_FORWARDS,
 }
 
+_ORDINARY: Final = Kind.ORDINARY
+_DROPPED: Final = Kind.DROPPED
 _PASSED_ON: Final = frozenset(
     {Kind.USER_AGENT, Kind.CONTENT_TYPE, Kind.CONTENT_ENCODING, Kind.MAX_FORWARDS}
 )
@@ -116,17 +119,23 @@ _NEVER_FORWARDED: Final = frozenset(
 )
 _OURS = b"tollgate-"
 
+_FORMS: Final = {Kind.HOST: _AUTHORITY, Kind.CONTENT_LENGTH: _DIGITS}
+
 _INDISPENSABLE: Final = frozenset(_KINDS) - {b"connection", b"expect", b"via"}
 """RFC 9110 §7.6.1: fields for everyone are never connection options."""
 
 
 class Field(msgspec.Struct, frozen=True, gc=False):
-    """One header line. `name` is in lower case, `value` without its outer space."""
+    """One header line. `name` is in lower case, `value` without its outer space.
+
+    `fits` says that the value has the form that its name asks for, where one is asked.
+    """
 
     line: bytes
     name: bytes
     value: bytes
     kind: Kind
+    fits: bool = True
 
 
 class Head(msgspec.Struct, kw_only=True):
@@ -161,19 +170,57 @@ class Head(msgspec.Struct, kw_only=True):
         return self.chunked or self.content_length > 0
 
 
+class _RequestLine(msgspec.Struct, frozen=True, gc=False):
+    """A request line, taken apart. `authority` is that of an absolute target."""
+
+    method: bytes
+    path: bytes
+    query: bytes | None
+    authority: bytes | None
+    is_http_1_1: bool
+
+
 _MAX_KNOWN_LINES = 4096
 _MAX_KNOWN_LINE = 256
 _known_lines: dict[bytes, Field] = {}
+_known_request_lines: dict[bytes, _RequestLine] = {}
 
 
 def read_head(head: bytes) -> Head:
     """Understand a head (without the empty line that ends it), or raise `Refused`."""
-    request_line, *lines = head.split(b"\r\n")
-    if len(request_line) > MAX_REQUEST_LINE:
-        raise Refused(Reason.TARGET_TOO_LONG)
-    if len(lines) > MAX_FIELDS:
+    lines = head.split(b"\r\n")
+    line = _known_request_lines.get(lines[0])
+    if line is None:
+        line = _read_request_line(lines[0])
+    if len(lines) > 1 + MAX_FIELDS:
         raise Refused(Reason.HEAD_TOO_LARGE)
-    match = _REQUEST_LINE(request_line)
+    understood = Head(
+        method=line.method,
+        path=line.path,
+        query=line.query,
+        authority=b"",
+        is_http_1_1=line.is_http_1_1,
+        keep_alive=line.is_http_1_1,
+        forwarded=[],
+    )
+    options = _read_fields(lines, understood)
+    if understood.authority == b"" and line.is_http_1_1:
+        raise Refused(Reason.HOST_INVALID)
+    if line.authority is not None:
+        understood.authority = line.authority
+    if options is not None:
+        _heed_connection(options, understood)
+    if line.method not in KNOWN_METHODS:
+        raise Refused(Reason.METHOD_UNKNOWN)
+    _ask_llhttp(head)
+    return understood
+
+
+def _read_request_line(text: bytes) -> _RequestLine:
+    """The first line, from scratch (RFC 9112 §3)."""
+    if len(text) > MAX_REQUEST_LINE:
+        raise Refused(Reason.TARGET_TOO_LONG)
+    match = _REQUEST_LINE(text)
     if match is None:
         raise Refused(Reason.HEAD_MALFORMED)
     method, target, major, minor = match.groups()
@@ -181,28 +228,13 @@ def read_head(head: bytes) -> Head:
         raise Refused(Reason.TARGET_TOO_LONG)
     if major != b"1" or minor not in (b"0", b"1"):
         raise Refused(Reason.VERSION_UNSUPPORTED)
-    is_http_1_1 = minor == b"1"
-    path, query, authority_of_target = _split_target(method, target)
-    understood = Head(
-        method=method,
-        path=path,
-        query=query,
-        authority=b"",
-        is_http_1_1=is_http_1_1,
-        keep_alive=is_http_1_1,
-        forwarded=[],
-    )
-    options = _read_fields(lines, understood)
-    if understood.authority == b"" and is_http_1_1:
-        raise Refused(Reason.HOST_INVALID)
-    if authority_of_target is not None:
-        understood.authority = authority_of_target
-    if options is not None:
-        _heed_connection(options, understood)
-    if method not in KNOWN_METHODS:
-        raise Refused(Reason.METHOD_UNKNOWN)
-    _ask_llhttp(head)
-    return understood
+    path, query, authority = _split_target(method, target)
+    line = _RequestLine(method, path, query, authority, minor == b"1")
+    if len(text) <= _MAX_KNOWN_LINE:
+        if len(_known_request_lines) >= _MAX_KNOWN_LINES:
+            _known_request_lines.clear()
+        _known_request_lines[text] = line
+    return line
 
 
 def _split_target(
@@ -236,20 +268,23 @@ class _Framing(msgspec.Struct):
 
 
 def _read_fields(lines: list[bytes], head: Head) -> bytes | None:
-    """Sort the fields into `head`; the value of Connection is returned."""
+    """Sort the fields into `head`; the value of Connection is returned.
+
+    `lines` begin with the request line.
+    """
     framing = _Framing()
     forward = head.forwarded.append
-    for line in lines:
+    for line in islice(lines, 1, None):
         field = _known_lines.get(line)
         if field is None:
             field = _read_field(line)
         kind = field.kind
-        if kind is Kind.ORDINARY:
+        if kind is _ORDINARY:
             forward(line)
         elif kind in _PASSED_ON:
             forward(line)
             _note(field, head)
-        elif kind is not Kind.DROPPED:
+        elif kind is not _DROPPED:
             _heed(field, head, framing)
     length, codings = framing.length, framing.codings
     if codings is not None:
@@ -279,7 +314,7 @@ def _heed(field: Field, head: Head, framing: _Framing) -> None:
     value = field.value
     match field.kind:
         case Kind.HOST:
-            if head.authority or not _AUTHORITY(value):
+            if head.authority or not field.fits:
                 raise Refused(Reason.HOST_INVALID)
             head.authority = value
         case Kind.AUTHORIZATION:
@@ -288,7 +323,7 @@ def _heed(field: Field, head: Head, framing: _Framing) -> None:
             head.authorization = field
         case Kind.CONTENT_LENGTH:
             # Equal repetitions may be collapsed (RFC 9110 §8.6); nobody sends them.
-            if framing.length is not None or not _DIGITS(value):
+            if framing.length is not None or not field.fits:
                 raise Refused(Reason.LENGTH_INVALID)
             framing.length = value
         case Kind.TRANSFER_ENCODING:
@@ -325,7 +360,9 @@ def _read_field(line: bytes) -> Field:
             or (folded != name and folded in _KINDS)
         )
         kind = Kind.DROPPED if kept else Kind.ORDINARY
-    field = Field(line, name, value.strip(b" \t"), kind)
+    value = value.strip(b" \t")
+    form = _FORMS.get(kind)
+    field = Field(line, name, value, kind, form is None or form(value) is not None)
     if len(line) <= _MAX_KNOWN_LINE and kind is not Kind.AUTHORIZATION:
         if len(_known_lines) >= _MAX_KNOWN_LINES:
             _known_lines.clear()
@@ -352,6 +389,8 @@ def _heed_transfer_encoding(codings: bytes, length: bytes | None, head: Head) ->
 
 def _heed_connection(options: bytes, head: Head) -> None:
     """RFC 9110 §7.6.1: what Connection names stays on this connection."""
+    if options == b"keep-alive":  # nearly every client says just that
+        return
     named = {option.strip(b" \t").lower() for option in options.split(b",")}
     if b"close" in named:
         head.keep_alive = False

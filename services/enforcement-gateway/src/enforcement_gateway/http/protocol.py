@@ -7,18 +7,14 @@ connection is closed, because where the next request begins is then anybody's gu
 
 import asyncio
 import re
-from enum import Enum, auto
 from typing import cast
 
 from enforcement_gateway.domain.denials import DENIALS, Reason, Refused
 from enforcement_gateway.http.chunks import ChunkedBody
 from enforcement_gateway.http.exchange import Exchange
-from enforcement_gateway.http.framing import (
-    MAX_HEAD,
-    MAX_REQUEST_LINE,
-    Head,
-    read_head,
-)
+from enforcement_gateway.http.framing import MAX_HEAD, MAX_REQUEST_LINE, read_head
+from enforcement_gateway.http.head_template import HeadTemplate, template_of
+from enforcement_gateway.http.plans import Plan, outlined, plan_of
 from enforcement_gateway.http.responses import CONTINUE, denial
 from enforcement_gateway.http.server import LINGER_SECONDS, Server
 
@@ -35,16 +31,12 @@ _BARE_LF = re.compile(rb"(?<!\r)\n").search
 _FOREVER = float("inf")
 
 
-class _State(Enum):
-    HEAD = auto()
-    LENGTH = auto()
-    CHUNKS = auto()
-    BUSY = auto()
-    LINGER = auto()
-    CLOSED = auto()
+PATIENCE_WITH_TEMPLATES = 8
+"""Templates in a row that no later head fits before no more are made."""
 
-
-_INCOMPLETE = frozenset({_State.HEAD, _State.LENGTH, _State.CHUNKS})
+# Where a connection is. Plain numbers, because they are compared at every read.
+_HEAD, _LENGTH, _CHUNKS, _BUSY, _LINGER, _CLOSED = range(6)
+_INCOMPLETE = (_HEAD, _LENGTH, _CHUNKS)
 
 
 class ServerConnection(asyncio.Protocol):
@@ -54,9 +46,11 @@ class ServerConnection(asyncio.Protocol):
         self._server = server
         self._limits = server.limits
         self._loop = asyncio.get_running_loop()
-        self._state = _State.HEAD
+        self._state = _HEAD
         self._buffer = b""
         self._exchange: Exchange | None = None
+        self._template: HeadTemplate | None = None
+        self._patience = PATIENCE_WITH_TEMPLATES
         self._parts: list[bytes] = []
         self._left = 0
         self._chunks: ChunkedBody | None = None
@@ -84,7 +78,7 @@ class ServerConnection(asyncio.Protocol):
                     Reason.OVERLOADED, request_id=server.new_request_id(), close=True
                 )
             )
-            self._state = _State.CLOSED
+            self._state = _CLOSED
             self._transport.close()
             return
         server.connections.add(self)
@@ -93,15 +87,21 @@ class ServerConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         state = self._state
-        if state is _State.LINGER:
+        if state == _HEAD and not self._buffer and not self.is_congested:
+            template = self._template
+            if template is not None:
+                at = template.fit(data)
+                if at and self._begin_again(template, data, at):
+                    return
+        elif state == _LINGER:
             self._lingered += len(data)
             if self._lingered > MAX_LINGERED:
                 self._close()
             return
-        if state is _State.CLOSED:
+        elif state == _CLOSED:
             return
         self._buffer = self._buffer + data if self._buffer else data
-        if state is _State.BUSY or self._must_wait:
+        if state == _BUSY or self._must_wait:
             if len(self._buffer) > MAX_PIPELINED and not self._paused:
                 self._paused = True
                 self._transport.pause_reading()
@@ -111,13 +111,13 @@ class ServerConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client sends no more. It may still wait for answers."""
         self._ended = True
-        waits = self._state is _State.BUSY or bool(self._buffer and self._must_wait)
+        waits = self._state == _BUSY or bool(self._buffer and self._must_wait)
         return waits and not self.peer.is_tls  # which has no half-closed connections
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
         self._server.connection_ended(self)
-        self._state = _State.CLOSED
+        self._state = _CLOSED
         self.deadline = _FOREVER
         self._release()
         exchange, self._exchange = self._exchange, None
@@ -132,27 +132,27 @@ class ServerConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.is_congested = False
-        if self._state is _State.BUSY:
+        if self._state == _BUSY:
             self.deadline = _FOREVER
         if self._exchange is not None:
             self._exchange.resume()
-        elif self._state is _State.HEAD:
+        elif self._state == _HEAD:
             self._await_next()
 
     # --- used by the server ---
 
     def time_out(self) -> None:
         """The deadline has passed."""
-        if self.is_congested or self._state in (_State.LINGER, _State.CLOSED):
+        if self.is_congested or self._state in (_LINGER, _CLOSED):
             self._transport.abort()
-        elif self._state is _State.HEAD and not self._buffer:
+        elif self._state == _HEAD and not self._buffer:
             self._close()  # idle, as both sides may end at any time
         else:
             self._refuse(Reason.REQUEST_TOO_SLOW)
 
     def drain(self) -> None:
         """Close soon if nothing is under way; else with the next answer."""
-        if self._state is _State.HEAD and not self._buffer:
+        if self._state == _HEAD and not self._buffer:
             self.deadline = min(self.deadline, self._loop.time() + 1.0)
 
     def abort(self) -> None:
@@ -161,11 +161,11 @@ class ServerConnection(asyncio.Protocol):
     # --- used by the exchange ---
 
     def answer(self, answer: bytes, *, close: bool) -> None:
-        if self._state is _State.CLOSED or self._transport.is_closing():
+        if self._state == _CLOSED or self._transport.is_closing():
             return  # `connection_lost` is on its way, and tidies up
         if answer:
             self._transport.write(answer)
-        unread = self._state is not _State.BUSY
+        unread = self._state != _BUSY
         self._exchange = None
         self._release()
         if close and (unread or self._buffer):
@@ -173,18 +173,18 @@ class ServerConnection(asyncio.Protocol):
         elif close or (self._ended and not self._buffer):
             self._close()
         else:
-            self._state = _State.HEAD
+            self._state = _HEAD
             self._in_head = self._skipped_line = False
             if not self.is_congested:
                 self._await_next()
 
     def continue_answer(self, piece: bytes) -> None:
-        if self._state is not _State.CLOSED:
+        if self._state != _CLOSED:
             self._transport.write(piece)
 
     def break_answer(self) -> None:
         self._exchange = None
-        self._state = _State.CLOSED
+        self._state = _CLOSED
         self._transport.abort()
 
     # --- inside ---
@@ -195,7 +195,7 @@ class ServerConnection(asyncio.Protocol):
 
         Else who asks and never reads would have all of them kept here.
         """
-        return self.is_congested and self._state is _State.HEAD
+        return self.is_congested and self._state == _HEAD
 
     def _await_next(self) -> None:
         """Nothing is under way: the next request may come, or has come already."""
@@ -213,12 +213,12 @@ class ServerConnection(asyncio.Protocol):
         self._advancing = True
         try:
             while self._buffer:
-                if self._state is _State.HEAD:
+                if self._state == _HEAD:
                     if self.is_congested or not self._take_head():
                         break
-                elif self._state is _State.LENGTH:
+                elif self._state == _LENGTH:
                     self._take_length()
-                elif self._state is _State.CHUNKS:
+                elif self._state == _CHUNKS:
                     self._take_chunks()
                 else:
                     break
@@ -249,7 +249,43 @@ class ServerConnection(asyncio.Protocol):
             return False
         head = read_head(data[:end])
         self._buffer = data[end + 4 :]
-        self._begin(head)
+        plan = plan_of(head, self._server)
+        self._begin(plan)
+        if self._patience:
+            self._keep_template(data[: end + 4], plan)
+        return True
+
+    def _keep_template(self, head: bytes, plan: Plan) -> None:
+        """For the next head, if the last ones showed that it may be the same."""
+        self._patience -= 1
+        template = template_of(head, plan)
+        self._template = template
+        if template is not None and plan.route is not None:
+            behind = self._server.behind[plan.route.door]
+            plan.outline = outlined(plan, behind, self.peer)
+            if plan.outline is None:
+                self._template = None
+
+    def _begin_again(self, template: HeadTemplate, data: bytes, at: int) -> bool:
+        """A request whose head fits, and whose body begins `at`; False if it is odd."""
+        length = template.length
+        missing = length - (len(data) - at)
+        if missing < 0 or length > self._limits.body:
+            return False
+        self._patience = PATIENCE_WITH_TEMPLATES
+        exchange = Exchange(self._server, self, template.plan, template.token or None)
+        self._exchange = exchange
+        if not missing:
+            self._state = _BUSY
+            self.deadline = _FOREVER
+            exchange.run(data[at:])
+            return True
+        self._state = _LENGTH
+        self._left = length
+        self.deadline = self._loop.time() + self._limits.body_seconds
+        self._buffer = data[at:]
+        if self._buffer:
+            self._advance()
         return True
 
     def _insist_on_progress(self, data: bytes) -> None:
@@ -261,8 +297,9 @@ class ServerConnection(asyncio.Protocol):
         if _BARE_LF(data):
             raise Refused(Reason.HEAD_MALFORMED)
 
-    def _begin(self, head: Head) -> None:
-        exchange = Exchange(self._server, self, head)
+    def _begin(self, plan: Plan) -> None:
+        head = plan.head
+        exchange = Exchange(self._server, self, plan)
         self._exchange = exchange
         self.deadline = self._loop.time() + self._limits.body_seconds
         if not head.has_body:
@@ -270,7 +307,7 @@ class ServerConnection(asyncio.Protocol):
             return
         if head.content_length > self._limits.body:
             raise Refused(Reason.BODY_TOO_LARGE)
-        self._state = _State.CHUNKS if head.chunked else _State.LENGTH
+        self._state = _CHUNKS if head.chunked else _LENGTH
         self._parts = []
         self._left = head.content_length
         if head.chunked:
@@ -313,7 +350,7 @@ class ServerConnection(asyncio.Protocol):
             self._complete(b"".join(chunks.parts))
 
     def _complete(self, body: bytes) -> None:
-        self._state = _State.BUSY
+        self._state = _BUSY
         self._parts = []
         self.deadline = _FOREVER
         exchange = self._exchange
@@ -357,7 +394,7 @@ class ServerConnection(asyncio.Protocol):
         Closing at once would reset the connection if the client is still sending, and
         the reset would overtake the answer.
         """
-        self._state = _State.LINGER
+        self._state = _LINGER
         self._buffer = b""
         self._parts = []
         self.deadline = self._loop.time() + LINGER_SECONDS
@@ -370,6 +407,6 @@ class ServerConnection(asyncio.Protocol):
             self._close()
 
     def _close(self) -> None:
-        self._state = _State.CLOSED
+        self._state = _CLOSED
         self.deadline = self._loop.time() + self._limits.write_seconds
         self._transport.close()

@@ -25,7 +25,7 @@ class RefusalLog:
         self._left_out = 0
 
     def tell(
-        self, reason: Reason, *, status: int, request_id: str, address: bytes
+        self, reason: Reason, *, status: int, request_id: bytes, address: bytes
     ) -> None:
         second = int(time.monotonic())
         if second != self._second:
@@ -41,6 +41,6 @@ class RefusalLog:
             "request refused",
             reason=reason.value,
             status=status,
-            request_id=request_id,
+            request_id=request_id.decode(),
             client_address=address.decode(),
         )

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable
 from email.utils import formatdate
 from http import HTTPStatus
+from typing import TypeAlias
 
 import msgspec
 
@@ -66,7 +67,7 @@ def status_line(status: int, phrase: bytes | None = None) -> bytes:
 def denial(
     reason: Reason,
     *,
-    request_id: str,
+    request_id: bytes,
     resends: bool = False,
     pixel: bool = False,
     scope: str = "",
@@ -80,6 +81,50 @@ def denial(
     image, whatever happens. `close`: this connection ends with the answer. `to_head`:
     only the head may be sent (RFC 9110 §9.3.2).
     """
+    # The length of the body hangs on that of the id, so the id's length is in the key.
+    manner = (
+        (reason, len(request_id), scope, allow),
+        (resends, pixel, close, to_head),
+    )
+    known = _known_denials.get(manner)
+    if known is None:
+        hole = _HOLE[: len(request_id)]
+        start, rest = _written_denial(
+            reason,
+            request_id=hole.decode(),
+            resends=resends,
+            pixel=pixel,
+            scope=scope,
+            allow=allow,
+            close=close,
+            to_head=to_head,
+        )
+        known = _known_denials[manner] = (start, rest.split(hole))
+    start, around_ids = known
+    return start + dates.line() + request_id.join(around_ids)
+
+
+_HOLE = b"~" * 64
+"""Stands for a request id until it is known. Ids are shorter; no text has tildes."""
+
+_Manner: TypeAlias = tuple[
+    tuple[Reason, int, str, bytes | None], tuple[bool, bool, bool, bool]
+]
+_known_denials: dict[_Manner, tuple[bytes, list[bytes]]] = {}
+
+
+def _written_denial(
+    reason: Reason,
+    *,
+    request_id: str,
+    resends: bool,
+    pixel: bool,
+    scope: str,
+    allow: bytes | None,
+    close: bool,
+    to_head: bool,
+) -> tuple[bytes, bytes]:
+    """The status line, and all that follows the date."""
     entry = DENIALS[reason]
     if pixel:
         body, content_type = EMPTY_GIF, b"image/gif"
@@ -111,17 +156,16 @@ def denial(
         fields.append(b"Allow: " + allow)
     if close:
         fields.append(b"Connection: close")
-    return _assembled(
-        status_of(entry, resends=resends), fields, b"" if to_head else body
-    )
+    status = status_line(status_of(entry, resends=resends))
+    return status, _ended(fields, b"" if to_head else body)
 
 
-def options(allow: bytes, *, request_id: str, close: bool) -> bytes:
+def options(allow: bytes, *, request_id: bytes, close: bool) -> bytes:
     """What may be asked at a path (RFC 9110 §9.3.7)."""
-    fields = [b"Allow: " + allow, b"X-Request-Id: " + request_id.encode()]
+    fields = [b"Allow: " + allow, b"X-Request-Id: " + request_id]
     if close:
         fields.append(b"Connection: close")
-    return _assembled(HTTPStatus.NO_CONTENT, fields, b"")
+    return status_line(HTTPStatus.NO_CONTENT) + dates.line() + _ended(fields, b"")
 
 
 def _challenge(reason: Reason, scope: str) -> bytes:
@@ -140,7 +184,5 @@ def _challenge(reason: Reason, scope: str) -> bytes:
     )
 
 
-def _assembled(status: int, fields: Iterable[bytes], body: bytes) -> bytes:
-    return b"".join(
-        (status_line(status), dates.line(), b"\r\n".join(fields), b"\r\n\r\n", body)
-    )
+def _ended(fields: Iterable[bytes], body: bytes) -> bytes:
+    return b"\r\n".join((*fields, b"", body))

@@ -75,14 +75,14 @@ class Server:
         self.reader = ThreadPoolExecutor(1, thread_name_prefix="strict reader")
         self.refusals = RefusalLog()
         self._trusted_proxies = trusted_proxies
-        self._prefix = secrets.token_hex(8)
+        self._prefix = secrets.token_hex(8).encode()
         self._numbers = count(1)
         self._sweeper: asyncio.TimerHandle | None = None
         self._emptied = asyncio.Event()
 
-    def new_request_id(self) -> str:
+    def new_request_id(self) -> bytes:
         """Unique without asking for random bits each time."""
-        return f"{self._prefix}-{next(self._numbers):x}"
+        return b"%b-%x" % (self._prefix, next(self._numbers))
 
     def peer_of(self, transport: asyncio.BaseTransport) -> Peer:
         name = transport.get_extra_info("peername")

@@ -12,6 +12,7 @@ from typing import Protocol, cast
 from enforcement_gateway.domain.denials import Reason
 from enforcement_gateway.upstream.answer_parser import AnswerParser, Rubbish
 from enforcement_gateway.upstream.answers import AnswerHead, Answers
+from enforcement_gateway.upstream.known_answers import KnownAnswers
 
 MAX_DRAINED = 64 * 1024
 """Octets of an answer nobody waits for that are still read to keep a connection."""
@@ -34,9 +35,12 @@ class UpstreamConnection(asyncio.Protocol):
     answer was complete, both by the clock of the loop.
     """
 
-    def __init__(self, owner: Owner, patience: float) -> None:
+    def __init__(
+        self, owner: Owner, patience: float, known: KnownAnswers | None = None
+    ) -> None:
         self._owner = owner
         self._patience = patience
+        self._known = KnownAnswers() if known is None else known
         self._loop = asyncio.get_running_loop()
         self._parser = AnswerParser()
         self._answers: Answers | None = None
@@ -112,13 +116,23 @@ class UpstreamConnection(asyncio.Protocol):
         if not self._busy:
             self.close()  # nobody asked
             return
+        parser, known, answers = self._parser, self._known, self._answers
+        is_first = not parser.has_begun
+        if is_first and answers is not None and known.recognise(data):
+            head = known.head
+            assert head is not None  # noqa: S101 - by `recognise`
+            self._finish(keeps_alive=True)
+            answers.answer_whole(head, known.body)
+            return
         try:
-            self._parser.feed(data)
+            parser.feed(data)
         except Rubbish:
             self._fail(Reason.UPSTREAM_RUBBISH)
             return
-        head = self._parser.head
+        head = parser.head
         if head is not None:  # a head that drips is as good as silence
+            if is_first and parser.complete and parser.keeps_alive:
+                known.learn(data, head)
             self.deadline = self._loop.time() + self._patience
             self._deliver(head)
 
@@ -143,7 +157,7 @@ class UpstreamConnection(asyncio.Protocol):
         parts = self._parser.take_body()
         complete = self._parser.complete
         if complete:
-            self._finish()
+            self._finish(keeps_alive=self._parser.keeps_alive)
         if answers is None:
             self._drained += sum(map(len, parts))
             if self._drained > MAX_DRAINED and not complete:
@@ -160,17 +174,18 @@ class UpstreamConnection(asyncio.Protocol):
             if complete:
                 answers.answer_ended()
 
-    def _finish(self) -> None:
+    def _finish(self, *, keeps_alive: bool) -> None:
         """The answer is complete: back to the pool, if nothing speaks against it."""
         self._answers = None
         self._busy = False
         self.deadline = _FOREVER
         # An answer that came before all of the request was taken ends the connection.
         unsent = not self._closed and self._transport.get_write_buffer_size() > 0
-        if self._closed or unsent or not self._parser.keeps_alive:
+        if self._closed or unsent or not keeps_alive:
             self.close()
             return
-        self._parser.expect_another()
+        if self._parser.has_begun:
+            self._parser.expect_another()
         self.idle_since = self._loop.time()
         self._owner.give_back(self)
 

@@ -6,6 +6,7 @@ we may say is said by us, and the access token stays here.
 
 import base64
 import re
+import secrets
 from enum import StrEnum
 
 import msgspec
@@ -66,6 +67,88 @@ def forwarded_request(
     if body or head.method not in _WITHOUT_BODY:
         lines.append(b"Content-Length: %d" % len(body))
     return b"\r\n".join((*lines, b"", body))
+
+
+def target_of(head: Head, prefix: bytes, *, cut: bytes) -> bytes:
+    """The target as the upstream sees it: `cut` off the path, `prefix` before it."""
+    target = prefix + head.path[len(cut) :]
+    return target if head.query is None else target + b"?" + head.query
+
+
+class Outline:
+    """The requests for the upstream that one head leads to, with holes.
+
+    The holes are the verified app, the request id, and the body with its length.
+    """
+
+    def __init__(
+        self,
+        *,
+        before_client: bytes,
+        before_id: bytes,
+        before_id_of_nobody: bytes,
+        before_length: bytes,
+    ) -> None:
+        self._before_client = before_client
+        self._before_id = before_id
+        self._before_id_of_nobody = before_id_of_nobody
+        self._before_length = before_length
+
+    def filled(self, client_id: str | None, request_id: bytes, body: bytes) -> bytes:
+        """As `forwarded_request` writes it."""
+        if client_id is None:
+            return b"%b%b%b%d\r\n\r\n%b" % (
+                self._before_id_of_nobody,
+                request_id,
+                self._before_length,
+                len(body),
+                body,
+            )
+        return b"%b%b%b%b%b%d\r\n\r\n%b" % (
+            self._before_client,
+            client_id.encode(),
+            self._before_id,
+            request_id,
+            self._before_length,
+            len(body),
+            body,
+        )
+
+
+_HOLE = secrets.token_hex(16)
+"""Stands where a hole will be. No client can know it, so none can send it."""
+
+
+def outline_of(
+    head: Head,
+    *,
+    target: bytes,
+    authority: bytes,
+    peer: Peer,
+    authorization: bytes | None,
+) -> Outline:
+    """What `forwarded_request` makes of a head that has a length, cut at the holes."""
+
+    def cut(client_id: str | None) -> list[bytes]:
+        return forwarded_request(
+            head,
+            b"",
+            target=target,
+            authority=authority,
+            peer=peer,
+            request_id=_HOLE.encode(),
+            client_id=client_id,
+            authorization=authorization,
+        ).split(_HOLE.encode())
+
+    before_client, before_id, after = cut(_HOLE)
+    before_id_of_nobody, _ = cut(None)
+    return Outline(
+        before_client=before_client,
+        before_id=before_id,
+        before_id_of_nobody=before_id_of_nobody,
+        before_length=after.removesuffix(b"0\r\n\r\n"),
+    )
 
 
 def authorization_for_upstream(

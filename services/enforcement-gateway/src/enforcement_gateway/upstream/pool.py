@@ -15,6 +15,7 @@ from enforcement_gateway.counters import Counters
 from enforcement_gateway.domain.denials import Reason
 from enforcement_gateway.upstream.answers import Answers
 from enforcement_gateway.upstream.connection import UpstreamConnection
+from enforcement_gateway.upstream.known_answers import KnownAnswers
 
 MAX_IDLE_SECONDS = 30.0
 
@@ -74,6 +75,7 @@ class Pool:
         self._idle: list[UpstreamConnection] = []
         self._open: set[UpstreamConnection] = set()
         self._connecting: set[asyncio.Task[None]] = set()
+        self._known_answers = KnownAnswers()
 
     def send(self, request: bytes, answers: Answers) -> None:
         """Send `request` on a connection that is free, or on a new one.
@@ -124,7 +126,9 @@ class Pool:
         try:
             async with asyncio.timeout(self._connect_timeout):
                 _, connection = await loop.create_connection(
-                    lambda: UpstreamConnection(self, self._answer_timeout),
+                    lambda: UpstreamConnection(
+                        self, self._answer_timeout, self._known_answers
+                    ),
                     origin.host,
                     origin.port,
                     ssl=self._tls,

@@ -1,0 +1,125 @@
+"""What a head says about its request, worked out before the body is there.
+
+Two requests whose heads differ only in the bearer token and in the digits of the
+length have one plan, which is why it can be kept (see `http.head_template`).
+"""
+
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from enforcement_gateway.credentials import (
+    NO_QUERY,
+    NONE,
+    Authorization,
+    Query,
+    read_authorization,
+    read_query,
+)
+from enforcement_gateway.domain.denials import Reason, Refused
+from enforcement_gateway.http.framing import Head
+from enforcement_gateway.http.routes import Door, Route, route_of
+from enforcement_gateway.upstream.forwarding import (
+    Outline,
+    Peer,
+    UpstreamAuthorization,
+    outline_of,
+    target_of,
+)
+
+if TYPE_CHECKING:
+    from enforcement_gateway.http.server import Behind, Server
+
+_GZIP = b"gzip"
+_CHARSET = re.compile(rb"charset\s*=\s*\"?([^\s;\"]*)", re.IGNORECASE).findall
+_UTF_8 = frozenset({b"utf-8", b"utf8", b"us-ascii", b"ascii"})
+
+
+class Plan(msgspec.Struct, kw_only=True):
+    """How a request with this head goes on.
+
+    `refusal`: it is lost, whatever the body says. `must_close`: and so is the
+    connection. `key_in_body`: only the body of a tracking request names write keys.
+    `outline` is how it is forwarded, if it was worked out.
+    """
+
+    head: Head
+    route: Route | None = None
+    authorization: Authorization = NONE
+    query: Query = NO_QUERY
+    refusal: Reason | None = None
+    must_close: bool = False
+    key_in_body: bool = False
+    inflates: bool = False
+    outline: Outline | None = None
+
+    @property
+    def is_tracking(self) -> bool:
+        return self.route is not None and self.route.door is Door.TRACKING
+
+
+def plan_of(head: Head, server: "Server") -> Plan:
+    """The plan of a head that is beyond doubt; what speaks against it is in there."""
+    plan = Plan(head=head)
+    try:
+        _consider(plan, server)
+    except Refused as refused:
+        plan.refusal = refused.reason
+    return plan
+
+
+def _consider(plan: Plan, server: "Server") -> None:
+    head = plan.head
+    if head.path == b"*":
+        return
+    if head.method == b"CONNECT":
+        plan.must_close = True
+        raise Refused(Reason.METHOD_NOT_ALLOWED)
+    route = route_of(head.path, head.query, server.admin_prefix)
+    plan.route = route
+    if head.method not in route.methods and head.method != b"OPTIONS":
+        raise Refused(Reason.METHOD_NOT_ALLOWED)
+    if route.door not in server.behind:
+        raise Refused(Reason.NOT_FOUND)
+    if head.has_body and (head.method == b"OPTIONS" or route.door is Door.PIXEL):
+        raise Refused(Reason.BODY_UNEXPECTED)
+    is_tracking = route.door is Door.TRACKING
+    if is_tracking:
+        _insist_on_readable(head)
+        plan.inflates = head.content_encoding is not None and head.method == b"POST"
+    authorization = plan.authorization = read_authorization(head.authorization)
+    query = NO_QUERY
+    if head.query:
+        query = plan.query = read_query(head.query)
+        if query.carries_token and authorization.ours:
+            raise Refused(Reason.CREDENTIALS_AMBIGUOUS)
+    plan.key_in_body = (
+        is_tracking and query.write_key is None and authorization.write_key is None
+    )
+
+
+def outlined(plan: Plan, behind: "Behind", peer: Peer) -> Outline | None:
+    """How requests of this plan are forwarded, if that hangs on no credential."""
+    if behind.authorization is not UpstreamAuthorization.NONE:
+        return None
+    came = plan.head.authorization
+    return outline_of(
+        plan.head,
+        target=target_of(plan.head, behind.pool.origin.prefix, cut=behind.prefix),
+        authority=behind.pool.origin.authority,
+        peer=peer,
+        authorization=None if came is None or plan.authorization.ours else came.line,
+    )
+
+
+def _insist_on_readable(head: Head) -> None:
+    """Only what everybody behind us must read as the same JSON text."""
+    encoding = head.content_encoding
+    if encoding is not None and encoding.lower() != _GZIP:
+        raise Refused(Reason.ENCODING_UNSUPPORTED)
+    content_type = head.content_type
+    if content_type is not None and b"harset" in content_type.lower():
+        charsets = _CHARSET(content_type)
+        if not all(charset.lower() in _UTF_8 for charset in charsets):
+            raise Refused(Reason.ENCODING_UNSUPPORTED)

@@ -1,0 +1,255 @@
+"""A head that fits the last one's template means what the strict reader makes of it."""
+
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import event, given
+from hypothesis import strategies as st
+
+from enforcement_gateway.domain.denials import Refused
+from enforcement_gateway.http.framing import MAX_HEAD, read_head
+from enforcement_gateway.http.head_template import HeadTemplate, template_of
+from enforcement_gateway.http.plans import Plan, outlined, plan_of
+from enforcement_gateway.http.routes import Door
+from enforcement_gateway.http.server import Behind
+from enforcement_gateway.upstream.forwarding import Peer, UpstreamAuthorization
+from enforcement_gateway.upstream.pool import Origin
+
+BEHIND = Behind(
+    pool=SimpleNamespace(origin=Origin.of("http://upstream.test:81/up")),
+    authorization=UpstreamAuthorization.NONE,
+)
+SERVER = SimpleNamespace(behind={Door.TRACKING: BEHIND}, admin_prefix=None)
+PEERS = [
+    Peer(address=b"192.0.2.7", is_tls=False, trusted=False),
+    Peer(address=b"192.0.2.8", is_tls=True, trusted=True),
+]
+TOKEN = b"aaaa.bbbb.cccc"
+
+
+def written(fields: list[bytes], line: bytes = b"POST /v1/batch HTTP/1.1") -> bytes:
+    return b"\r\n".join((line, b"Host: gateway.test", *fields, b"", b""))
+
+
+def planned(head: bytes) -> Plan:
+    return plan_of(read_head(head[:-4]), SERVER)
+
+
+def template(head: bytes) -> HeadTemplate | None:
+    return template_of(head, planned(head))
+
+
+BEARER = b"Authorization: Bearer " + TOKEN
+LENGTH = b"Content-Length: 12"
+SDK = [
+    b"User-Agent: analytics-python/2.3.4",
+    b"Accept-Encoding: gzip, deflate",
+    b"Accept: */*",
+    b"Connection: keep-alive",
+    b"Content-Type: application/json",
+]
+
+# --- What fits ---
+
+
+class TestFits:
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            [*SDK, BEARER, LENGTH],
+            [LENGTH, *SDK, BEARER],
+            [BEARER, LENGTH],
+            [b"content-LENGTH:12", b"authorization:bearer   " + TOKEN],
+        ],
+    )
+    @pytest.mark.parametrize("token", [b"x", b"-._~+/==", b"y" * 4000])
+    @pytest.mark.parametrize("digits", [b"0", b"7", b"0012345"])
+    def test_another_token_and_another_length(self, fields, token, digits) -> None:
+        head = written(fields)
+        known = template(head)
+        assert known is not None
+        other = head.replace(TOKEN, token).replace(b"12\r\n", digits + b"\r\n")
+        assert known.fit(other + b"body") == len(other)
+        assert (known.token, known.length) == (token, int(digits))
+
+    def test_without_a_bearer_only_the_length_is_open(self) -> None:
+        basic = b"Authorization: Basic d3JpdGVrZXk6"
+        head = written([basic, LENGTH])
+        known = template(head)
+        assert known is not None
+        other = head.replace(b"12\r\n", b"7\r\n")
+        assert known.fit(other) == len(other)
+        assert (known.token, known.length) == (b"", 7)
+        assert known.plan.authorization.write_key == "writekey"
+        assert known.fit(head.replace(b"d3Jp", b"d3Jq")) == 0
+
+    def test_a_head_that_has_grown_too_large_does_not(self) -> None:
+        head = written([BEARER, LENGTH])
+        known = template(head)
+        assert known is not None
+        room = MAX_HEAD - len(head) + len(TOKEN)
+        assert known.fit(head.replace(TOKEN, b"t" * room)) == MAX_HEAD
+        assert known.fit(head.replace(TOKEN, b"t" * (room + 1))) == 0
+
+    @pytest.mark.parametrize(
+        "fill",
+        [b"", b"a b", b"a,b", b"a\x00", b"=a", b"a\r", b"a\nX: y", b"a\xe9"],
+    )
+    def test_what_is_no_token_does_not(self, fill) -> None:
+        head = written([BEARER, LENGTH])
+        known = template(head)
+        assert known is not None
+        assert known.fit(head.replace(TOKEN, fill)) == 0
+
+    @pytest.mark.parametrize(
+        "fill",
+        [b"", b"-1", b"+1", b"1 ", b" 1", b"0x1", b"1_0", b"1,1", b"9" * 19, b"\xb2"],
+    )
+    def test_what_is_no_length_does_not(self, fill) -> None:
+        head = written([BEARER, LENGTH])
+        known = template(head)
+        assert known is not None
+        assert known.fit(head.replace(b" 12\r\n", b" " + fill + b"\r\n")) == 0
+
+
+class TestHasNone:
+    """Heads after which every next one is read in full."""
+
+    @pytest.mark.parametrize(
+        "head",
+        [
+            written([BEARER, b"Transfer-Encoding: chunked"]),
+            written([BEARER, LENGTH, b"Expect: 100-continue"]),
+            written([BEARER]),
+            written([BEARER, LENGTH], b"POST /v1/nothing HTTP/1.1"),
+            written([BEARER, LENGTH], b"GET /v1/pixel/track HTTP/1.1"),
+            written([LENGTH], b"OPTIONS /v1/batch HTTP/1.1"),
+            written([LENGTH, b"Authorization: Bearer a b"]),
+            written([LENGTH, b"Content-Encoding: br"]),
+        ],
+    )
+    def test_one_that_is_not_a_plain_batch(self, head) -> None:
+        assert template(head) is None
+
+
+# --- The property ---
+
+LINES = st.lists(
+    st.sampled_from(
+        [
+            *SDK,
+            b"Content-Encoding: gzip",
+            b"Connection: close",
+            b"Connection: x-custom",
+            b"X-Custom: a",
+            b"X-Custom: Bearer aaaa.bbbb.cccc",
+            b"X-Length: 12",
+            b"X-Forwarded-For: 198.51.100.1",
+            b"Via: 1.0 proxy",
+            b"Proxy-Authorization: Bearer aaaa.bbbb.cccc",
+            b"Content_Length: 12",
+        ]
+    ),
+    max_size=6,
+)
+CREDENTIALS = st.sampled_from(
+    [
+        BEARER,
+        b"authorization:\tbearer  " + TOKEN + b" ",
+        b"Authorization: Basic d3JpdGVrZXk6",
+        b"Authorization: Digest x",
+        b"X-No: credential",
+    ]
+)
+LENGTHS = st.sampled_from([LENGTH, b"content-length:\t12 ", b"Content-Length:12"])
+TARGETS = st.sampled_from(
+    [
+        b"POST /v1/batch HTTP/1.1",
+        b"POST /v1/t?writeKey=w HTTP/1.1",
+        b"POST /v1/batch?access_token=t HTTP/1.1",
+        b"POST http://other.test/v1/b HTTP/1.1",
+        b"POST /v1/batch HTTP/1.0",
+    ]
+)
+
+
+@st.composite
+def heads(draw: st.DrawFn) -> bytes:
+    fields = [*draw(LINES), draw(CREDENTIALS), draw(LENGTHS)]
+    return written(draw(st.permutations(fields)), draw(TARGETS))
+
+
+FILLS = st.one_of(
+    st.sampled_from(
+        [b"1", b"0", b"00", b"x.y.z", b"a=", b"", b" ", b"\t", b"\r\n", b"\n", b"a b"]
+    ),
+    st.from_regex(rb"[0-9]{1,20}", fullmatch=True),
+    st.from_regex(rb"[A-Za-z0-9\-._~+/]{1,20}={0,3}", fullmatch=True),
+    st.binary(max_size=3),
+    st.just(b"1\r\nContent-Length: 2"),
+    st.just(b"t\r\nAuthorization: Bearer u"),
+    st.just(b"t\r\n\r\n"),
+)
+
+
+@st.composite
+def variants(draw: st.DrawFn) -> tuple[bytes, bytes]:
+    """A head, and what comes next: mostly the same with its holes filled anew."""
+    head = draw(heads())
+    other = head
+    if draw(st.booleans()):
+        other = other.replace(TOKEN, draw(FILLS), draw(st.sampled_from([-1, 1])))
+    if draw(st.booleans()):
+        other = other.replace(b"12", draw(FILLS), draw(st.sampled_from([-1, 1])))
+    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
+        start = draw(st.integers(0, len(other)))
+        end = draw(st.integers(start, min(len(other), start + 3)))
+        other = other[:start] + draw(FILLS) + other[end:]
+    return head, other
+
+
+def same_but_for_the_holes(ours: Plan, strict: Plan) -> bool:
+    def rest(plan: Plan) -> dict[str, object]:
+        head = {
+            name: getattr(plan.head, name)
+            for name in plan.head.__struct_fields__
+            if name not in ("authorization", "content_length")
+        }
+        return head | {
+            name: getattr(plan, name)
+            for name in plan.__struct_fields__
+            if name not in ("head", "authorization", "outline")
+        }
+
+    return rest(ours) == rest(strict)
+
+
+@given(variants(), st.sampled_from(PEERS))
+def test_what_fits_is_read_as_the_strict_reader_reads_it(variant, peer) -> None:
+    head, data = variant
+    try:
+        known = template(head)
+    except Refused:
+        known = None
+    if known is None:
+        event("no template")
+        return
+    at = known.fit(data)
+    if not at:
+        event("does not fit")
+        return
+    event("fits")
+    assert data.find(b"\r\n\r\n") == at - 4
+    strict = planned(data[:at])
+    assert strict.refusal is None
+    assert same_but_for_the_holes(known.plan, strict)
+    assert known.length == strict.head.content_length
+    if known.token:
+        assert strict.authorization.token == known.token
+        assert strict.authorization.ours
+    else:
+        assert strict.authorization == known.plan.authorization
+    ours, theirs = (outlined(plan, BEHIND, peer) for plan in (known.plan, strict))
+    assert ours is not None
+    assert theirs is not None
+    assert ours.filled("app", b"id", b"x") == theirs.filled("app", b"id", b"x")

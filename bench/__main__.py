@@ -1,12 +1,14 @@
 """The command line: `python -m bench [CASE ...]`, or `make bench`."""
 
 import asyncio
+import logging
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+import structlog
 
 from bench import ROOT
 from bench.cases import CASES, Case
@@ -79,6 +81,11 @@ def exit_status(outcome: Outcome, *, strict: bool) -> int:
 async def _measure(
     cases: Sequence[Case], *, quick: bool, rounds: int | None
 ) -> Outcome:
+    # What is started in this process has a voice of its own, for what goes wrong only.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     with open_bench(quick=quick, rounds=rounds, report=_report) as bench:
         finished = []
         async for each in run_cases(cases, bench):
@@ -108,3 +115,7 @@ def _keep(outcome: Outcome, stem: Path) -> None:
 
 def _report(line: str) -> None:
     click.echo(f"bench: {line}", err=True)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m bench")

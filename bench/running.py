@@ -14,15 +14,22 @@ from local_stack.failures import CannotStart
 
 async def run_cases(cases: Sequence[Case], bench: Bench) -> AsyncIterator[CaseOutcome]:
     """The outcome of each case, as soon as it is there."""
-    for case in cases:
-        started = time.monotonic()
-        rows = await _rows_of(case, bench)
-        yield CaseOutcome(
-            name=case.name,
-            title=case.title,
-            rows=rows,
-            seconds=time.monotonic() - started,
-        )
+    shares = ""
+    try:
+        for case in cases:
+            if case.shares != shares:
+                await bench.close_shared()
+                shares = case.shares
+            started = time.monotonic()
+            rows = await _rows_of(case, bench)
+            yield CaseOutcome(
+                name=case.name,
+                title=case.title,
+                rows=rows,
+                seconds=time.monotonic() - started,
+            )
+    finally:
+        await bench.close_shared()
 
 
 async def _rows_of(case: Case, bench: Bench) -> list[Row]:

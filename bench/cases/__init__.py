@@ -7,6 +7,7 @@ needs and leaves nothing running. What keeps it from measuring is a `CannotMeasu
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from bench.cases import gateway
 from bench.measuring.context import Bench
 from bench.measuring.figures import Row
 
@@ -15,6 +16,9 @@ class Case(NamedTuple):
     name: str  # on the command line
     title: str  # above its rows
     run: Callable[[Bench], Awaitable[list[Row]]]
+    shares: str = ""  # with which of its neighbours it shares what `Bench.shared` keeps
 
 
-CASES: tuple[Case, ...] = ()
+CASES: tuple[Case, ...] = (
+    Case("gateway", "Gateway, 1.5 KB batch of 5 events", gateway.run, "gateway"),
+)

@@ -3,9 +3,15 @@
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    closing,
+    contextmanager,
+)
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from bench import LOCAL
 from bench.measuring.cores import Cores
@@ -15,9 +21,10 @@ from local_stack.ledger import Ledger
 from local_stack.testing import TestRun
 
 ChoiceT = TypeVar("ChoiceT")
+SharedT = TypeVar("SharedT")
 
 ROUNDS = 5
-QUICK_ROUNDS = 3
+QUICK_ROUNDS = 1
 
 
 class Bench:
@@ -42,6 +49,8 @@ class Bench:
         self.report = report
         self.programs: dict[str, str] = {}
         self.ledger = Ledger(folder / "processes.json")
+        self._shared: dict[object, object] = {}
+        self._closing = AsyncExitStack()
 
     def pick(self, full: ChoiceT, quick: ChoiceT) -> ChoiceT:
         """What depends on how thorough the run is: `bench.pick(full=60, quick=10)`."""
@@ -52,6 +61,22 @@ class Bench:
     ) -> dict[str, list[MeasuredT]]:
         """Measure each contender in turn, round by round."""
         return await alternate(contenders, self.rounds)
+
+    async def shared(
+        self, open_: Callable[["Bench"], AbstractAsyncContextManager[SharedT]]
+    ) -> SharedT:
+        """What several cases use: opened by the first, left open for the next.
+
+        It is closed by `close_shared`, before a case that shares nothing with them.
+        """
+        if open_ not in self._shared:
+            entered = await self._closing.enter_async_context(open_(self))
+            self._shared[open_] = entered
+        return cast(SharedT, self._shared[open_])
+
+    async def close_shared(self) -> None:
+        self._shared.clear()
+        await self._closing.aclose()
 
     def servers(self) -> AbstractContextManager[TestRun]:
         """Postgres and RabbitMQ for a case, as for tests; on the cores of the load."""

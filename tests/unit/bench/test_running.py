@@ -1,5 +1,7 @@
 """Cases run one after another, in turns, on cores of their own."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import click
@@ -106,3 +108,39 @@ class TestChoice:
 
     def test_names_are_unique(self) -> None:
         assert len({case.name for case in CASES}) == len(CASES)
+
+
+class TestShared:
+    @staticmethod
+    async def run_all(bench: Bench, *shares: str) -> list[str]:
+        """What happens when a case after the other uses the same thing."""
+        happened: list[str] = []
+
+        @asynccontextmanager
+        async def open_site(_: Bench) -> AsyncIterator[str]:
+            happened.append("opened")
+            yield "site"
+            happened.append("closed")
+
+        async def uses(bench: Bench) -> list[Row]:
+            happened.append(await bench.shared(open_site))
+            return []
+
+        cases = [Case("x", "x", uses, each) for each in shares]
+        async for _ in run_cases(cases, bench):
+            pass
+        return happened
+
+    async def test_neighbours_use_one_and_it_is_closed_at_the_end(
+        self, bench: Bench
+    ) -> None:
+        happened = await self.run_all(bench, "sites", "sites")
+
+        assert happened == ["opened", "site", "site", "closed"]
+
+    async def test_it_is_closed_before_a_case_that_shares_nothing(
+        self, bench: Bench
+    ) -> None:
+        happened = await self.run_all(bench, "sites", "")
+
+        assert happened == ["opened", "site", "closed", "opened", "site", "closed"]

@@ -1,0 +1,67 @@
+"""Valid traffic, one token: beside a proxy that checks it, and one that does not.
+
+With the cache of verified tokens, and with every token verified at every request.
+"""
+
+from bench.gateway.contest import contest, row, warm_up
+from bench.gateway.modes import chosen_modes
+from bench.gateway.site import open_site
+from bench.measuring.context import Bench
+from bench.measuring.figures import Row, ratio_at_least
+from bench.traffic.wrk import same
+
+NGINX, HAPROXY = "nginx", "HAProxy"
+
+
+async def run(bench: Bench) -> list[Row]:
+    site = await bench.shared(open_site)
+    modes = chosen_modes(bench)
+    load = same(bench, "one token", site.request())
+    async with (
+        site.gateways(modes) as remembering,
+        site.gateways(modes, REMEMBERED_TOKENS="0") as forgetting,
+    ):
+        with site.haproxy() as haproxy, site.nginx() as nginx:
+            ports = {
+                **{mode.value: each.port for mode, each in remembering.items()},
+                HAPROXY: haproxy.admits_port,
+                NGINX: nginx.port,
+                **{f"{mode}, no cache": each.port for mode, each in forgetting.items()},
+            }
+            await warm_up(site, load, ports)
+            measured = await contest(
+                site, load, ports, seconds=bench.pick(full=2, quick=1)
+            )
+    rows = []
+    for mode in modes:
+        rows.append(
+            row(
+                "one token",
+                measured[mode],
+                measured[HAPROXY],
+                mode=mode,
+                peer=HAPROXY,
+                target=mode.target(ratio_at_least(2.3), ratio_at_least(2.9)),
+            )
+        )
+        rows.append(
+            row(
+                "one token",
+                measured[mode],
+                measured[NGINX],
+                mode=mode,
+                peer=NGINX,
+                target=mode.target(ratio_at_least(0.8), ratio_at_least(1.0)),
+            )
+        )
+        rows.append(
+            row(
+                "every token verified anew",
+                measured[f"{mode}, no cache"],
+                measured[HAPROXY],
+                mode=mode,
+                peer=HAPROXY,
+                target=None,
+            )
+        )
+    return rows

@@ -1,0 +1,1 @@
+"""The gateway under test, between real logs and a stand-in upstream."""

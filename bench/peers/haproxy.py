@@ -1,0 +1,60 @@
+"""HAProxy checking bearers by itself: one thread, connections kept alive."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from bench.measuring.context import Bench
+from bench.peers.debian import installed
+from local_stack.ports import free_ports
+from tollgate.oauth.public_keys import PublicKey
+
+_CONFIGURATION = Path(__file__).with_name("haproxy.cfg")
+
+
+class Trust(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose tokens it lets through, and what they must say."""
+
+    issuer: str
+    audience: str
+    scope: str
+    rs256: PublicKey  # of tokens in valid traffic
+    es256: PublicKey  # of tokens in floods, which are cheaper to make
+
+
+class HAProxy(msgspec.Struct, frozen=True):
+    """Two ports of one process, for valid traffic and for floods."""
+
+    admits_port: int
+    refuses_port: int
+
+
+@contextmanager
+def haproxy(bench: Bench, upstream_port: int, trust: Trust) -> Iterator[HAProxy]:
+    """On the core of the program under test."""
+    program = installed("haproxy", bench)
+    admits, refuses = free_ports(2)
+    keys = {"RS256_KEY": trust.rs256, "ES256_KEY": trust.es256}
+    for name, key in keys.items():
+        (bench.folder / f"{name}.pem").write_text(key.pem)
+    environment = {
+        **program.environment,
+        **{name: str(bench.folder / f"{name}.pem") for name in keys},
+        "ADMITS_PORT": str(admits),
+        "REFUSES_PORT": str(refuses),
+        "UPSTREAM_PORT": str(upstream_port),
+        "ISSUER": trust.issuer,
+        "AUDIENCE": trust.audience,
+        "SCOPE": trust.scope,
+        "ES256_KID": trust.es256.kid,
+    }
+    with bench.running(
+        "haproxy",
+        [program.path, "-db", "-f", _CONFIGURATION],
+        port=admits,
+        environment=environment,
+        under_test=True,
+    ):
+        yield HAProxy(admits, refuses)

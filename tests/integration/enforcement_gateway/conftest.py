@@ -144,7 +144,7 @@ class World:
 
     def revoke(self, jti: str) -> None:
         expiry = datetime(2100, 1, 1, tzinfo=UTC)
-        self.view.tokens.revoked_jtis[jti] = (APP, expiry)
+        self.view.tokens.revoked.add(APP, jti, expiry)
 
     def delete_key(self, write_key: str) -> None:
         known = self.view.registry.write_keys[write_key]

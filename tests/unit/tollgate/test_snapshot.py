@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from tollgate.background import running
 from tollgate.events.registry import OAuthAppCreated, OAuthAppRenamed
@@ -19,14 +20,13 @@ from tollgate.projections.moments import Moment
 from tollgate.projections.snapshot import (
     FORMAT,
     FUTURE_TOLERANCE,
-    SLICE,
     LogSnapshot,
     SnapshotFile,
     SnapshotRefused,
-    decode_snapshot,
-    encode_in_slices,
-    encode_snapshot,
+    decode_index,
+    encode_index,
 )
+from tollgate.projections.state_files import StateFile, write_state
 from tollgate.projections.view import View
 from tollgate.registry.state import RegistryState
 from tollgate.testing.memory_log import MemoryLog
@@ -40,9 +40,12 @@ CREATED = OAuthAppCreated(
 RENAMED = OAuthAppRenamed(name="mobile")
 
 
+STATE = StateFile(name="view.registry.01", bytes=17, sha256="ab" * 32)
+
+
 def snapshot(seconds_ago: float = 0.0, *, booted_ago: float | None = None) -> bytes:
     elapsed = seconds_ago if booted_ago is None else booted_ago
-    return encode_snapshot(
+    return encode_index(
         [
             LogSnapshot(
                 "registry",
@@ -50,19 +53,20 @@ def snapshot(seconds_ago: float = 0.0, *, booted_ago: float | None = None) -> by
                 b"\1" * 32,
                 Moment(NOW.boottime - elapsed, NOW.wall - seconds_ago),
                 300.0,
-                b"state with \n in it",
+                "shape",
+                STATE,
             ),
-            LogSnapshot("tokens", 0, b"\2" * 32, NOW, 60.0, b""),
+            LogSnapshot("tokens", 0, b"\2" * 32, NOW, 60.0, "", STATE),
         ],
         boot_id="boot-1",
     )
 
 
 def read(encoded: bytes, boot_id: str | None = "boot-1") -> dict[str, LogSnapshot]:
-    return decode_snapshot(encoded, now=NOW, boot_id=boot_id)
+    return decode_index(encoded, now=NOW, boot_id=boot_id)
 
 
-class TestFormat:
+class TestIndex:
     def test_what_was_written_is_read(self) -> None:
         found = read(snapshot(10))
         assert found["registry"] == LogSnapshot(
@@ -71,9 +75,10 @@ class TestFormat:
             b"\1" * 32,
             Moment(4_990.0, NOW.wall - 10),
             300.0,
-            b"state with \n in it",
+            "shape",
+            STATE,
         )
-        assert found["tokens"].state == b""
+        assert found["tokens"].position == 0
 
     @pytest.mark.parametrize("cut", [0, 1, 30, 90, 200, -1])
     def test_a_torn_file_is_refused(self, cut: int) -> None:
@@ -90,7 +95,7 @@ class TestFormat:
 
     def test_another_format_is_refused(self) -> None:
         with pytest.raises(SnapshotRefused, match="format"):
-            read(snapshot().replace(FORMAT, b"tollgate-snapshot 2"))
+            read(snapshot().replace(FORMAT, b"tollgate-snapshot 1"))
 
     @pytest.mark.parametrize(
         "content",
@@ -101,7 +106,8 @@ class TestFormat:
             b'{"boot_id":null,"logs":[]}\nmore',
             (
                 b'{"boot_id":null,"logs":[{"log":"r","position":1,"hash":"zz",'
-                b'"boottime":1,"wall":1,"max_age":1,"bytes":0}]}\n'
+                b'"boottime":1,"wall":1,"max_age":1,"shape":"","state":'
+                b'{"name":"r","bytes":0,"sha256":""}}]}\n'
             ),
         ],
     )
@@ -109,29 +115,6 @@ class TestFormat:
         checksum = hashlib.sha256(content).hexdigest().encode()
         with pytest.raises(SnapshotRefused):
             read(FORMAT + b" " + checksum + b"\n" + content)
-
-
-class TestSlices:
-    @pytest.mark.parametrize("count", [0, 1, SLICE - 1, SLICE, SLICE + 1, 3 * SLICE])
-    def test_a_state_encoded_in_slices_is_the_state(self, count: int) -> None:
-        log = MemoryLog()
-        for number in range(count):
-            log.append(f"oauth_app-app_{number}", CREATED)
-        state = RegistryState()
-        for recorded in log.events:
-            state.apply(recorded)
-        copied = encode_in_slices(state.contents())
-        assert RegistryState.load(copied).dump() == state.dump()
-
-    def test_what_is_copied_does_not_change_any_more(self) -> None:
-        log = MemoryLog()
-        first, second = log.append("oauth_app-app_1", CREATED, RENAMED)
-        state = RegistryState()
-        state.apply(first)
-        contents = state.contents()
-        before = encode_in_slices(contents)
-        state.apply(second)
-        assert encode_in_slices(contents) == before
 
 
 class TestAge:
@@ -186,7 +169,12 @@ class TestFile:
             await until(lambda: all(each.ready for each in first))
             assert await SnapshotFile(path, first).save()
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        assert names_in(tmp_path) == ["view.snapshot"]
+        hashes = registry.head.hash.hex()[:16], tokens.head.hash.hex()[:16]
+        assert names_in(tmp_path) == [
+            "view.snapshot",
+            f"view.snapshot.registry.{hashes[0]}",
+            f"view.snapshot.tokens.{hashes[1]}",
+        ]
 
         registry.down = tokens.down = True
         second = self.subscriptions(registry, tokens)
@@ -233,26 +221,111 @@ class TestFile:
         path.chmod(0o600)
         assert await SnapshotFile(path, fresh).restore()
 
-    async def test_one_state_that_cannot_be_read_refuses_all(
+    @pytest.mark.parametrize(
+        ("change", "reason"),
+        [
+            (lambda state: state.write_bytes(b"?" + state.read_bytes()[1:]), "damaged"),
+            (lambda state: state.write_bytes(state.read_bytes()[:-1]), "damaged"),
+            (lambda state: state.chmod(0o640), "others may"),
+            (lambda state: state.unlink(), None),
+        ],
+        ids=["changed", "torn", "open", "gone"],
+    )
+    @pytest.mark.parametrize("log", ["registry", "tokens"])
+    async def test_one_state_that_cannot_be_believed_refuses_all(
+        self,
+        tmp_path: Path,
+        log: str,
+        change: Callable[[Path], object],
+        reason: str | None,
+    ) -> None:
+        registry, tokens = MemoryLog(), MemoryLog("tokens")
+        registry.append("oauth_app-app_1", CREATED)
+        tokens.append("oauth_app-app_1", AllTokensRevoked())
+        both = await self.saved(tmp_path / "s", registry, tokens)
+        change(state_of(tmp_path, log))
+        fresh = self.subscriptions(registry, tokens)
+        with capture_logs() as told:
+            assert not await SnapshotFile(tmp_path / "s", fresh).restore()
+        assert fresh[0].polled_at is None
+        assert fresh[1].polled_at is None
+        if reason is not None:
+            assert reason in told[0]["reason"]
+        assert both[0].position == 1
+
+    @pytest.mark.parametrize(
+        "rubbish", [b"{}", b"[]", b'["sources",[1]]', b"\xff", b""]
+    )
+    async def test_a_sound_checksum_of_a_state_makes_no_sense_of_rubbish(
+        self, tmp_path: Path, rubbish: bytes
+    ) -> None:
+        now = Moment.now()
+        state = write_state(tmp_path, "s.registry.x", [rubbish])
+        index = encode_index(
+            [
+                LogSnapshot(
+                    "registry", 0, b"\0" * 32, now, 9.0, RegistryState.SHAPE, state
+                )
+            ],
+            boot_id=None,
+        )
+        path = tmp_path / "s"
+        path.touch(mode=0o600)
+        path.write_bytes(index)
+        fresh = self.subscriptions(MemoryLog(), MemoryLog("tokens"))
+        assert not await SnapshotFile(path, fresh[:1]).restore()
+        assert fresh[0].polled_at is None
+
+    async def test_a_state_of_another_shape_is_refused(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        registry, tokens = MemoryLog(), MemoryLog("tokens")
+        await self.saved(tmp_path / "s", registry, tokens)
+        fresh = self.subscriptions(registry, tokens)
+        monkeypatch.setattr(TokensState, "SHAPE", "another")
+        assert not await SnapshotFile(tmp_path / "s", fresh).restore()
+        assert fresh[0].polled_at is None
+
+    async def test_a_state_that_has_not_changed_is_not_written_again(
         self, tmp_path: Path
     ) -> None:
+        registry, tokens = MemoryLog(), MemoryLog("tokens")
+        registry.append("oauth_app-app_1", CREATED)
         path = tmp_path / "s"
-        now = Moment.now()
-        path.touch(mode=0o600)
-        path.write_bytes(
-            encode_snapshot(
-                [
-                    LogSnapshot(
-                        "registry", 0, b"\0" * 32, now, 9.0, RegistryState().dump()
-                    ),
-                    LogSnapshot("tokens", 0, b"\0" * 32, now, 9.0, b"{}"),
-                ],
-                boot_id=None,
-            )
-        )
-        both = self.subscriptions(MemoryLog(), MemoryLog("tokens"))
-        assert not await SnapshotFile(path, both).restore()
-        assert both[0].polled_at is None
+        both = self.subscriptions(registry, tokens)
+        file = SnapshotFile(path, both)
+        async with running(*(each.run() for each in both)):
+            await until(lambda: both[0].ready and both[1].ready)
+            await file.save()
+            before = inodes_in(tmp_path)
+            tokens.append("oauth_app-app_1", AllTokensRevoked())
+            await until(lambda: both[1].position == 1)
+            await file.save()
+        after = inodes_in(tmp_path)
+        assert len(after) == len(before)
+        same = {name for name, inode in after.items() if before.get(name) == inode}
+        assert same == {f"s.registry.{registry.head.hash.hex()[:16]}"}
+
+    async def test_what_a_killed_process_left_is_cleared_away(
+        self, tmp_path: Path
+    ) -> None:
+        left = (f"s.registry.{'0' * 16}", f".s.tokens.{'0' * 16}.new", ".s.new")
+        not_ours = ("s.bak", "s.registry.old", "other.registry." + "0" * 16)
+        for name in (*left, *not_ours):
+            (tmp_path / name).touch()
+        await self.saved(tmp_path / "s", MemoryLog(), MemoryLog("tokens"))
+        found = set(names_in(tmp_path))
+        assert not found & set(left)
+        assert set(not_ours) < found
+
+    async def saved(
+        self, path: Path, registry: MemoryLog, tokens: MemoryLog
+    ) -> tuple[Subscription[RegistryState], Subscription[TokensState]]:
+        both = self.subscriptions(registry, tokens)
+        async with running(*(each.run() for each in both)):
+            await until(lambda: both[0].ready and both[1].ready)
+            assert await SnapshotFile(path, both).save()
+        return both
 
     async def test_it_is_written_again_and_again_and_when_the_process_ends(
         self, tmp_path: Path
@@ -294,4 +367,14 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def names_in(folder: Path) -> list[str]:
-    return [file.name for file in folder.iterdir()]
+    return sorted(file.name for file in folder.iterdir())
+
+
+def inodes_in(folder: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_ino for file in folder.iterdir()}
+
+
+def state_of(folder: Path, log: str) -> Path:
+    """The file that holds the state of `log`."""
+    (state,) = folder.glob(f"s.{log}.*")
+    return state

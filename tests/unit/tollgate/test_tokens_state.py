@@ -17,7 +17,8 @@ from tollgate.events.tokens import (
     SigningKeyRetired,
     TokenRevoked,
 )
-from tollgate.tokens.state import FORGET_AFTER, SigningKeyStatus, TokensState
+from tollgate.tokens.revoked import FORGET_AFTER
+from tollgate.tokens.state import SigningKeyStatus, TokensState
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)

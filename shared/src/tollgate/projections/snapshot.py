@@ -1,65 +1,74 @@
-"""What a process knew, kept in one file, so that it can start while all else is down.
+"""What a process knew, kept in files, so that it can start while all else is down.
 
-    tollgate-snapshot 1 <SHA-256 of all that follows, hex> LF
-    <index: JSON> LF
-    <state of the first log> <state of the second> …
+Each state is a file of its own, written when the state has changed. Beside them lies
+the index, which is written every time:
 
-The index names for each log its position and hash and when the poll was sent that the
-state is level with, on both clocks, and the boot during which it was. A file that is
-damaged, of another format, open to others or from the future is refused whole: then
-the logs are read from the beginning.
+    tollgate-snapshot 2 <SHA-256 of all that follows, hex> LF
+    <JSON> LF
+
+It names for each log its state's file and checksum, its position and hash, and when
+the poll was sent that the state is level with, on both clocks, and the boot during
+which it was. An index that is damaged, of another format, open to others or from the
+future is refused, and so is one whose states are: then the logs are read from the
+beginning.
 """
 
 import asyncio
+import gc
+import glob
 import hashlib
-import os
-import stat
-import threading
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from datetime import timedelta
-from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeAlias, TypeVar
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import msgspec
 import structlog
 
 from tollgate.messaging.subscription import Subscription
+from tollgate.projections.forked import in_fork
 from tollgate.projections.moments import Moment, read_boot_id
 from tollgate.projections.replica import Replica, State
+from tollgate.projections.state_files import (
+    FileRefused,
+    StateFile,
+    private,
+    read_state,
+    replacing,
+    write_state,
+)
 
-FORMAT = b"tollgate-snapshot 1"
+FORMAT = b"tollgate-snapshot 2"
 INTERVAL = timedelta(seconds=30)
 """How much older a restarted process can be than it was when it was killed."""
 
 FUTURE_TOLERANCE = 5.0
 """Seconds by which a wall clock may have been set back between writing and reading."""
 
-SLICE = 200
-"""Entities encoded at a time: a millisecond at most."""
-
-_MODE = 0o600
-
-Contents: TypeAlias = Mapping[str, Mapping[str, Any]]
-
 logger = structlog.get_logger(__name__)
 
 
 class SnapshotRefused(Exception):
-    """The file cannot be started from; its text says why."""
+    """The snapshot cannot be started from; its text says why."""
 
 
 class Snapshotable(State, Protocol):
     """A state that can be written down and read again."""
 
-    def contents(self) -> Mapping[str, Mapping[str, Any]]:
-        """Copies of its containers, by name, of entities that never change."""
+    SHAPE: ClassVar[str]
+    """Another text for every version whose parts must not be read by this one."""
+
+    def parts(self) -> Iterator[bytes]:
+        """All that it holds, as lines of bounded length."""
 
     @classmethod
-    def load(cls, dump: bytes) -> Self:
-        """The state with these contents, from one JSON object."""
+    def of_parts(cls, parts: Iterable[bytes]) -> Self:
+        """The state that has these `parts`.
+
+        Raises `msgspec.MsgspecError` or `ValueError` if they are none.
+        """
 
 
 SnapshotableT = TypeVar("SnapshotableT", bound=Snapshotable)
@@ -74,7 +83,8 @@ class LogSnapshot:
     hash: bytes
     polled_at: Moment
     max_age: float
-    state: bytes
+    shape: str
+    state: StateFile
 
 
 class _Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +94,8 @@ class _Entry(msgspec.Struct, frozen=True, kw_only=True):
     boottime: float
     wall: float
     max_age: float
-    bytes: int
+    shape: str
+    state: StateFile
 
 
 class _Index(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +103,7 @@ class _Index(msgspec.Struct, frozen=True, kw_only=True):
     logs: list[_Entry]
 
 
-def encode_snapshot(logs: Sequence[LogSnapshot], *, boot_id: str | None) -> bytes:
+def encode_index(logs: Sequence[LogSnapshot], *, boot_id: str | None) -> bytes:
     index = _Index(
         boot_id=boot_id,
         logs=[
@@ -103,19 +114,18 @@ def encode_snapshot(logs: Sequence[LogSnapshot], *, boot_id: str | None) -> byte
                 boottime=each.polled_at.boottime,
                 wall=each.polled_at.wall,
                 max_age=each.max_age,
-                bytes=len(each.state),
+                shape=each.shape,
+                state=each.state,
             )
             for each in logs
         ],
     )
-    content = b"".join(
-        (msgspec.json.encode(index), b"\n", *(each.state for each in logs))
-    )
+    content = msgspec.json.encode(index) + b"\n"
     checksum = hashlib.sha256(content).hexdigest().encode()
     return b"".join((FORMAT, b" ", checksum, b"\n", content))
 
 
-def decode_snapshot(
+def decode_index(
     encoded: bytes, *, now: Moment, boot_id: str | None
 ) -> dict[str, LogSnapshot]:
     """The logs by name, with `polled_at` on the clocks of now, or `SnapshotRefused`."""
@@ -125,26 +135,26 @@ def decode_snapshot(
         raise SnapshotRefused("it has another format")
     if hashlib.sha256(content).hexdigest().encode() != checksum:
         raise SnapshotRefused("it is damaged")
-    head, _, states = content.partition(b"\n")
     try:
-        index = msgspec.json.decode(head, type=_Index)
+        index = msgspec.json.decode(content, type=_Index)
         hashes = [bytes.fromhex(entry.hash) for entry in index.logs]
     except (msgspec.MsgspecError, ValueError) as error:
         raise SnapshotRefused("its index cannot be read") from error
     same_boot = boot_id is not None and boot_id == index.boot_id
     found: dict[str, LogSnapshot] = {}
-    start = 0
     for entry, last in zip(index.logs, hashes, strict=True):
         polled_at = _on_the_clocks_of(
             now, Moment(entry.boottime, entry.wall), same_boot=same_boot
         )
-        state = states[start : start + entry.bytes]
-        start += entry.bytes
         found[entry.log] = LogSnapshot(
-            entry.log, entry.position, last, polled_at, entry.max_age, state
+            entry.log,
+            entry.position,
+            last,
+            polled_at,
+            entry.max_age,
+            entry.shape,
+            entry.state,
         )
-    if start != len(states):
-        raise SnapshotRefused("its states have other lengths")
     return found
 
 
@@ -163,52 +173,34 @@ def _on_the_clocks_of(now: Moment, then: Moment, *, same_boot: bool) -> Moment:
     return Moment(now.boottime - max(elapsed, 0.0), min(then.wall, now.wall))
 
 
-def encode_in_slices(contents: Contents) -> bytes:
-    """`contents` as one JSON object, a few entities at a time.
-
-    The encoder holds the interpreter's lock while it runs: a large state encoded at
-    once would stop the loop as surely from a thread as from within.
-    """
-    members = (
-        msgspec.json.encode(name) + b":" + _encode_slices_of(entities)
-        for name, entities in contents.items()
-    )
-    return b"{" + b",".join(members) + b"}"
-
-
-def _encode_slices_of(entities: Mapping[str, Any]) -> bytes:
-    items = iter(entities.items())
-    slices: list[bytes] = []
-    while some := dict(islice(items, SLICE)):
-        slices.append(msgspec.json.encode(some)[1:-1])
-        time.sleep(0)  # lets the loop run
-    return b"{" + b",".join(slices) + b"}"
-
-
 class SnapshotFile:
-    """A snapshot of several subscriptions at `path`. One process writes it."""
+    """A snapshot of several subscriptions, whose index is at `path`.
+
+    One process writes it. The names of its other files begin with that of the index.
+    """
 
     def __init__(self, path: Path, subscriptions: Sequence[Subscription[Any]]) -> None:
         self._path = path
         self._subscriptions = subscriptions
-        self._writing = threading.Lock()
-        self._dumps: dict[str, tuple[bytes, bytes]] = {}
+        self._saving = asyncio.Lock()
+        self._written: dict[str, tuple[bytes, StateFile]] = {}
+        """By log: the state that is in a file, told by its hash, and that file."""
 
     async def restore(self) -> bool:
-        """Start every subscription from the file; False, and a log line, if it cannot.
+        """Start every subscription from the files; False, and a log line, if it cannot.
 
         All of them or none: one that is missing begins at position 0 like the others.
+        What was read is then left alone by the collector of garbage: there is a lot of
+        it, and it is none.
         """
         try:
-            found = await asyncio.to_thread(self._read)
-            replicas = {
-                each.log: _replica_of(each, found) for each in self._subscriptions
-            }
+            found, replicas = await asyncio.to_thread(self._read)
         except FileNotFoundError:
             return False
-        except (OSError, SnapshotRefused) as error:
+        except (OSError, FileRefused, SnapshotRefused) as error:
             logger.warning("snapshot refused", path=str(self._path), reason=str(error))
             return False
+        gc.freeze()
         for each in self._subscriptions:
             snapshot = found[each.log]
             each.restore(
@@ -216,6 +208,7 @@ class SnapshotFile:
                 polled_at=snapshot.polled_at,
                 max_age=snapshot.max_age,
             )
+            self._written[each.log] = (snapshot.hash, snapshot.state)
             logger.info(
                 "log restored from snapshot",
                 log=each.log,
@@ -227,27 +220,22 @@ class SnapshotFile:
     async def save(self) -> bool:
         """Write what is known now; False while a log has never been polled.
 
-        The states are copied here, between two events; everything else happens in a
-        thread.
+        States that have changed are written by a fork that is made here, between two
+        events; the index follows in a thread, when they are on the disk.
         """
-        logs: list[tuple[LogSnapshot, Contents | None]] = []
-        for each in self._subscriptions:
-            polled_at = each.polled_at
-            if polled_at is None:
+        async with self._saving:
+            known = [_KnownLog.of(each) for each in self._subscriptions]
+            if any(each is None for each in known):
                 return False
-            known = self._dumps.get(each.log)
-            unchanged = known is not None and known[0] == each.hash
-            snapshot = LogSnapshot(
-                each.log,
-                each.position,
-                each.hash,
-                polled_at,
-                each.max_age,
-                known[1] if known is not None and unchanged else b"",
-            )
-            logs.append((snapshot, None if unchanged else each.state.contents()))
-        await asyncio.to_thread(self._write, logs)
-        return True
+            logs = [each for each in known if each is not None]
+            changed = [each for each in logs if not self._has_written(each)]
+            if changed:
+                answer = await in_fork(lambda: self._write_states(changed))
+                files = msgspec.json.decode(answer, type=list[StateFile])
+                for each, file in zip(changed, files, strict=True):
+                    self._written[each.log] = (each.hash, file)
+            await asyncio.to_thread(self._write_index, logs)
+            return True
 
     async def run(self, interval: timedelta = INTERVAL) -> None:
         """Save again and again until cancelled, and then once more."""
@@ -266,52 +254,91 @@ class SnapshotFile:
                 "snapshot not written", path=str(self._path), reason=str(error)
             )
 
-    def _write(self, logs: "Sequence[tuple[LogSnapshot, Contents | None]]") -> None:
-        with self._writing:
-            snapshots = []
-            for snapshot, contents in logs:
-                if contents is not None:
-                    state = encode_in_slices(contents)
-                    self._dumps[snapshot.log] = (snapshot.hash, state)
-                    snapshot = replace(snapshot, state=state)  # noqa: PLW2901
-                snapshots.append(snapshot)
-            encoded = encode_snapshot(snapshots, boot_id=read_boot_id())
-            # Under one name, so that a process killed here leaves one file, not many.
-            fresh = self._path.with_name(f".{self._path.name}.new")
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-            with os.fdopen(os.open(fresh, flags, _MODE), "wb") as file:
-                os.fchmod(file.fileno(), _MODE)
-                file.write(encoded)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self._path)
-            folder = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)  # else a power cut may bring the old file back
-            finally:
-                os.close(folder)
+    def _has_written(self, known: "_KnownLog") -> bool:
+        written = self._written.get(known.log)
+        return written is not None and written[0] == known.hash
 
-    def _read(self) -> Mapping[str, LogSnapshot]:
-        with self._path.open("rb") as file:
-            about = os.fstat(file.fileno())
-            if about.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise SnapshotRefused("others may read or write it")
-            if about.st_uid != os.geteuid():
-                raise SnapshotRefused("it belongs to somebody else")
-            encoded = file.read()
-        return decode_snapshot(encoded, now=Moment.now(), boot_id=read_boot_id())
+    def _write_states(self, changed: "Sequence[_KnownLog]") -> bytes:
+        return msgspec.json.encode(
+            [
+                write_state(
+                    self._path.parent,
+                    f"{self._path.name}.{each.log}.{each.hash.hex()[:16]}",
+                    each.state.parts(),
+                )
+                for each in changed
+            ]
+        )
+
+    def _write_index(self, known: "Sequence[_KnownLog]") -> None:
+        logs = [
+            LogSnapshot(
+                each.log,
+                each.position,
+                each.hash,
+                each.polled_at,
+                each.max_age,
+                each.state.SHAPE,
+                self._written[each.log][1],
+            )
+            for each in known
+        ]
+        with replacing(self._path) as file:
+            file.write(encode_index(logs, boot_id=read_boot_id()))
+        self._remove_others({each.state.name for each in logs})
+
+    def _remove_others(self, kept: AbstractSet[str]) -> None:
+        """Remove states that no index names any more, whole or begun."""
+        for each in self._subscriptions:
+            name = glob.escape(f"{self._path.name}.{each.log}.") + "[0-9a-f]" * 16
+            for pattern in (name, f".{name}.new"):
+                for state in self._path.parent.glob(pattern):
+                    if state.name not in kept:
+                        state.unlink(missing_ok=True)
+
+    def _read(self) -> tuple[Mapping[str, LogSnapshot], Mapping[str, Replica[Any]]]:
+        with private(self._path) as file:
+            found = decode_index(file.read(), now=Moment.now(), boot_id=read_boot_id())
+        return found, {
+            each.log: self._read_replica(each, found) for each in self._subscriptions
+        }
+
+    def _read_replica(
+        self, subscription: Subscription[Any], found: Mapping[str, LogSnapshot]
+    ) -> Replica[Any]:
+        snapshot = found.get(subscription.log)
+        if snapshot is None:
+            raise SnapshotRefused(f"it has no log {subscription.log}")
+        kind: type[Snapshotable] = type(subscription.state)
+        if snapshot.shape != kind.SHAPE:
+            raise SnapshotRefused("a state has another shape")
+        state = read_state(self._path.parent, snapshot.state, kind.of_parts)
+        return Replica(
+            subscription.log, state, position=snapshot.position, last=snapshot.hash
+        )
 
 
-def _replica_of(
-    subscription: Subscription[SnapshotableT], found: Mapping[str, LogSnapshot]
-) -> Replica[SnapshotableT]:
-    snapshot = found.get(subscription.log)
-    if snapshot is None:
-        raise SnapshotRefused(f"it has no log {subscription.log}")
-    try:
-        state = type(subscription.state).load(snapshot.state)
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise SnapshotRefused("a state cannot be read") from error
-    return Replica(
-        subscription.log, state, position=snapshot.position, last=snapshot.hash
-    )
+@dataclass(frozen=True, slots=True)
+class _KnownLog:
+    """What a subscription knew at one moment. `state` goes on changing."""
+
+    log: str
+    position: int
+    hash: bytes
+    polled_at: Moment
+    max_age: float
+    state: Snapshotable
+
+    @classmethod
+    def of(cls, subscription: Subscription[Any]) -> "_KnownLog | None":
+        polled_at = subscription.polled_at
+        if polled_at is None:
+            return None
+        return cls(
+            subscription.log,
+            subscription.position,
+            subscription.hash,
+            polled_at,
+            subscription.max_age,
+            subscription.state,
+        )

@@ -14,7 +14,7 @@ from tollgate.events.registry import (
 )
 
 
-class AccessToken(msgspec.Struct, frozen=True, kw_only=True):
+class AccessToken(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """`version` 0 means that there is no such token."""
 
     id: str

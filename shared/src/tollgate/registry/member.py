@@ -15,7 +15,7 @@ from tollgate.events.registry import (
 )
 
 
-class Member(msgspec.Struct, frozen=True, kw_only=True):
+class Member(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """`version` 0 means that there is no such member."""
 
     id: str

@@ -1,5 +1,7 @@
 """An OAuth app as its stream tells it."""
 
+from functools import lru_cache
+from sys import intern
 from typing import assert_never
 
 import msgspec
@@ -19,7 +21,7 @@ from tollgate.events.registry import (
 )
 
 
-class AppKey(msgspec.Struct, frozen=True, kw_only=True):
+class AppKey(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """A public key the app may authenticate with.
 
     `version` is the place in the app's stream of the event that added it: a key that
@@ -38,10 +40,11 @@ class AppKey(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.kid}/{self.version}"
 
 
-class OAuthApp(msgspec.Struct, frozen=True, kw_only=True):
+class OAuthApp(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """`version` 0 means that there is no such app; `token_lifetime` is in seconds.
 
-    `kept_keys` holds the `key` claims whose key was deleted with `keep_tokens`.
+    `kept_keys` holds the `key` claims whose key was deleted with `keep_tokens`;
+    `sources` are those connected, in the order in which they were.
     """
 
     id: str
@@ -52,7 +55,7 @@ class OAuthApp(msgspec.Struct, frozen=True, kw_only=True):
     scopes: frozenset[str] = frozenset()
     keys: dict[str, AppKey] = {}
     kept_keys: frozenset[str] = frozenset()
-    sources: frozenset[str] = frozenset()
+    sources: tuple[str, ...] = ()
     deleted: bool = False
 
     @property
@@ -68,6 +71,12 @@ class OAuthApp(msgspec.Struct, frozen=True, kw_only=True):
         return held is not None and held.claim == key
 
 
+@lru_cache(maxsize=1024)
+def shared_set(texts: frozenset[str]) -> frozenset[str]:
+    """An equal set: one for all apps with the same scopes, which are most."""
+    return frozenset(intern(str(text)) for text in texts)
+
+
 def evolve(app: OAuthApp, event: OAuthAppEvent, version: int) -> OAuthApp:
     """The app after `event`, which stands at `version` of its stream."""
     match event:
@@ -75,22 +84,22 @@ def evolve(app: OAuthApp, event: OAuthAppEvent, version: int) -> OAuthApp:
             return OAuthApp(
                 id=app.id,
                 version=version,
-                workspace_id=event.workspace_id,
+                workspace_id=intern(event.workspace_id),
                 name=event.name,
                 token_lifetime=event.token_lifetime,
-                scopes=frozenset(event.scopes),
+                scopes=shared_set(frozenset(event.scopes)),
             )
         case OAuthAppRenamed(name=name):
             return replace(app, version=version, name=name)
         case TokenLifetimeChanged(token_lifetime=token_lifetime):
             return replace(app, version=version, token_lifetime=token_lifetime)
         case ScopesChanged(scopes=scopes):
-            return replace(app, version=version, scopes=frozenset(scopes))
+            return replace(app, version=version, scopes=shared_set(frozenset(scopes)))
         case KeyAdded():
             key = AppKey(
                 kid=event.kid,
                 name=event.name,
-                alg=event.alg,
+                alg=intern(event.alg),
                 pem=event.pem,
                 version=version,
             )
@@ -105,9 +114,13 @@ def evolve(app: OAuthApp, event: OAuthAppEvent, version: int) -> OAuthApp:
                 kept_keys=app.kept_keys | kept,
             )
         case SourceConnected(source_id=source_id):
-            return replace(app, version=version, sources=app.sources | {source_id})
+            sources = app.sources
+            if source_id not in sources:
+                sources = (*sources, source_id)
+            return replace(app, version=version, sources=sources)
         case SourceDisconnected(source_id=source_id):
-            return replace(app, version=version, sources=app.sources - {source_id})
+            sources = tuple(each for each in app.sources if each != source_id)
+            return replace(app, version=version, sources=sources)
         case OAuthAppDeleted():
             return replace(app, version=version, deleted=True)
         case _:

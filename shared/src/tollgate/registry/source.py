@@ -1,5 +1,6 @@
 """A source of tracking events as its stream tells it."""
 
+from sys import intern
 from typing import assert_never
 
 import msgspec
@@ -19,7 +20,7 @@ from tollgate.events.registry import (
 )
 
 
-class Source(msgspec.Struct, frozen=True, kw_only=True):
+class Source(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """`version` 0 means that there is no such source.
 
     `write_keys` are those in use, oldest first.
@@ -47,9 +48,9 @@ def evolve(source: Source, event: SourceEvent, version: int) -> Source:
             return Source(
                 id=source.id,
                 version=version,
-                workspace_id=event.workspace_id,
+                workspace_id=intern(event.workspace_id),
                 name=event.name,
-                source_type=event.source_type,
+                source_type=intern(event.source_type),
             )
         case SourceRenamed(name=name):
             return replace(source, version=version, name=name)
@@ -60,7 +61,7 @@ def evolve(source: Source, event: SourceEvent, version: int) -> Source:
             keys = tuple(key for key in source.write_keys if key != write_key)
             return replace(source, version=version, write_keys=keys)
         case OAuthAppConnected(app_id=app_id):
-            return replace(source, version=version, app_id=app_id)
+            return replace(source, version=version, app_id=intern(app_id))
         case OAuthAppDisconnected():
             return replace(source, version=version, app_id=None)
         case EnforcementChanged(mode=mode):

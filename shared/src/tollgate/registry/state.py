@@ -4,9 +4,12 @@ The issuer, the gateway, the app-registry's own read side and the audit fold the
 log with the same functions, so a rebuilt view and a live one cannot disagree.
 """
 
-from typing import Any, cast
+from collections.abc import Iterable, Iterator
+from sys import intern
+from typing import TypeAlias, cast
 
 import msgspec
+from msgspec.structs import force_setattr, replace
 
 from tollgate.events import RecordedEvent, UnreadableEvent
 from tollgate.events.registry import (
@@ -14,6 +17,7 @@ from tollgate.events.registry import (
     AccessTokenEvent,
     MemberEvent,
     OAuthAppEvent,
+    SourceConnected,
     SourceEvent,
     WorkspaceCreated,
     WriteKeyAdded,
@@ -23,21 +27,64 @@ from tollgate.events.registry import (
 from tollgate.registry import access_token, member, oauth_app, source
 from tollgate.registry.access_token import AccessToken
 from tollgate.registry.member import Member
-from tollgate.registry.oauth_app import OAuthApp
+from tollgate.registry.oauth_app import OAuthApp, shared_set
 from tollgate.registry.source import Source
+from tollgate.state_parts import in_parts, shape_of
 
 
-class Workspace(msgspec.Struct, frozen=True, kw_only=True):
+class Workspace(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     id: str
     version: int
     name: str
 
 
-class WriteKey(msgspec.Struct, frozen=True, kw_only=True):
+class WriteKey(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """Which source a write key belongs to; one that was deleted stays known."""
 
     source_id: str
     live: bool
+
+
+class Workspaces(msgspec.Struct, frozen=True, array_like=True, tag="workspaces"):
+    """A part of a `RegistryState` as its dump holds it."""
+
+    entities: list[Workspace]
+
+
+class Members(msgspec.Struct, frozen=True, array_like=True, tag="members"):
+    """A part of a `RegistryState` as its dump holds it."""
+
+    entities: list[Member]
+
+
+class AccessTokens(msgspec.Struct, frozen=True, array_like=True, tag="access_tokens"):
+    """A part of a `RegistryState` as its dump holds it."""
+
+    entities: list[AccessToken]
+
+
+class Sources(msgspec.Struct, frozen=True, array_like=True, tag="sources"):
+    """A part of a `RegistryState` as its dump holds it."""
+
+    entities: list[Source]
+
+
+class WriteKeys(msgspec.Struct, frozen=True, array_like=True, tag="write_keys"):
+    """A part of a `RegistryState` as its dump holds it; it comes after the sources."""
+
+    entities: list[tuple[str, WriteKey]]
+
+
+class Apps(msgspec.Struct, frozen=True, array_like=True, tag="apps"):
+    """A part of a `RegistryState` as its dump holds it; it comes after the sources."""
+
+    entities: list[OAuthApp]
+
+
+_Part: TypeAlias = Workspaces | Members | AccessTokens | Sources | WriteKeys | Apps
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+_decoder: msgspec.json.Decoder[_Part] = msgspec.json.Decoder(_Part)
 
 
 class RegistryState:
@@ -49,6 +96,7 @@ class RegistryState:
     """
 
     LOG = "registry"
+    SHAPE = shape_of(_Part)
 
     def __init__(self) -> None:
         self.workspaces: dict[str, Workspace] = {}
@@ -76,8 +124,10 @@ class RegistryState:
                 self.sources[key] = changed
                 self._keep_write_keys(changed, cast("SourceEvent", event))
             case "oauth_app":
-                app = self.apps.get(key) or OAuthApp(id=key)
-                self.apps[key] = oauth_app.evolve(
+                app = self.apps.get(key) or OAuthApp(id=intern(key))
+                if isinstance(event, SourceConnected):
+                    event = self._sharing_its_id(event)
+                self.apps[app.id] = oauth_app.evolve(
                     app, cast("OAuthAppEvent", event), version
                 )
             case "member":
@@ -104,6 +154,11 @@ class RegistryState:
                     f"event {recorded.position} has an unknown kind of stream"
                 )
 
+    def _sharing_its_id(self, event: SourceConnected) -> SourceConnected:
+        """The same, with the source's own copy of its id: there are many of them."""
+        source = self.sources.get(event.source_id)
+        return event if source is None else replace(event, source_id=source.id)
+
     def _keep_write_keys(self, changed: Source, event: SourceEvent) -> None:
         match event:
             case WriteKeyAdded(write_key=write_key):
@@ -117,39 +172,85 @@ class RegistryState:
                             source_id=changed.id, live=False
                         )
 
-    def contents(self) -> dict[str, dict[str, Any]]:
-        """Copies of the containers, by name; what they hold never changes."""
-        return {
-            "workspaces": self.workspaces.copy(),
-            "members": self.members.copy(),
-            "access_tokens": self.access_tokens.copy(),
-            "sources": self.sources.copy(),
-            "write_keys": self.write_keys.copy(),
-            "apps": self.apps.copy(),
-        }
+    def parts(self) -> Iterator[bytes]:
+        """The whole state as lines of JSON; changing it meanwhile is not allowed."""
+        for workspaces in in_parts(self.workspaces.values()):
+            yield _encoder.encode(Workspaces(workspaces))
+        for members in in_parts(self.members.values()):
+            yield _encoder.encode(Members(members))
+        for tokens in in_parts(self.access_tokens.values()):
+            yield _encoder.encode(AccessTokens(tokens))
+        for sources in in_parts(self.sources.values()):
+            yield _encoder.encode(Sources(sources))
+        for keys in in_parts(self.write_keys.items()):
+            yield _encoder.encode(WriteKeys(keys))
+        for apps in in_parts(self.apps.values()):
+            yield _encoder.encode(Apps(apps))
+
+    @classmethod
+    def of_parts(cls, parts: Iterable[bytes]) -> "RegistryState":
+        """The state that has these `parts`; `msgspec.MsgspecError` if they are none."""
+        state = cls()
+        for part in map(_decoder.decode, parts):
+            match part:
+                case Workspaces():
+                    state.workspaces.update((each.id, each) for each in part.entities)
+                case Members():
+                    state.members.update((each.id, each) for each in part.entities)
+                case AccessTokens():
+                    state.access_tokens.update(
+                        (each.id, each) for each in part.entities
+                    )
+                case Sources():
+                    state._restore_sources(part.entities)
+                case WriteKeys():
+                    state._restore_write_keys(part.entities)
+                case Apps():
+                    state._restore_apps(part.entities)
+        return state
+
+    def _restore_sources(self, sources: list[Source]) -> None:
+        """Keep `sources`, and one copy only of what many of them say."""
+        for each in sources:
+            for field in ("workspace_id", "source_type", "app_id"):
+                if (text := getattr(each, field)) is not None:
+                    force_setattr(each, field, intern(text))
+        self.sources.update((each.id, each) for each in sources)
+
+    def _restore_write_keys(self, keys: list[tuple[str, WriteKey]]) -> None:
+        for write_key, belonging in keys:
+            text = write_key
+            source = self.sources.get(belonging.source_id)
+            if source is not None:
+                force_setattr(belonging, "source_id", source.id)
+                if write_key in source.write_keys:
+                    text = source.write_keys[source.write_keys.index(write_key)]
+            self.write_keys[text] = belonging
+
+    def _restore_apps(self, apps: list[OAuthApp]) -> None:
+        sources = self.sources
+        for each in apps:
+            for field in ("id", "workspace_id"):
+                force_setattr(each, field, intern(getattr(each, field)))
+            for field in ("scopes", "kept_keys"):
+                force_setattr(each, field, shared_set(getattr(each, field)))
+            force_setattr(
+                each,
+                "sources",
+                tuple(
+                    sources[id_].id if id_ in sources else id_ for id_ in each.sources
+                ),
+            )
+            force_setattr(each, "keys", {key.kid: key for key in each.keys.values()})
+            for key in each.keys.values():
+                force_setattr(key, "alg", intern(key.alg))
+        self.apps.update((each.id, each) for each in apps)
 
     def dump(self) -> bytes:
-        """The whole state as JSON with sorted members: for snapshots and comparing."""
-        return msgspec.json.encode(self.contents(), order="deterministic")
+        """All `parts` at once: for comparing, and for small states."""
+        return b"\n".join(self.parts())
 
     @classmethod
     def load(cls, dump: bytes) -> "RegistryState":
-        """The state of a `dump`; raises `msgspec.MsgspecError` if it is not one."""
-        read = msgspec.json.decode(dump, type=_Dump)
-        state = cls()
-        state.workspaces = read.workspaces
-        state.members = read.members
-        state.access_tokens = read.access_tokens
-        state.sources = read.sources
-        state.write_keys = read.write_keys
-        state.apps = read.apps
-        return state
-
-
-class _Dump(msgspec.Struct, frozen=True, kw_only=True):
-    workspaces: dict[str, Workspace]
-    members: dict[str, Member]
-    access_tokens: dict[str, AccessToken]
-    sources: dict[str, Source]
-    write_keys: dict[str, WriteKey]
-    apps: dict[str, OAuthApp]
+        """The state of a `dump`; raises as `of_parts` does."""
+        return cls.of_parts(dump.splitlines())

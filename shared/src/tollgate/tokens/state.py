@@ -3,10 +3,11 @@
 What may be forgotten is forgotten by the time of the log, never by the local clock.
 """
 
-import heapq
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from enum import StrEnum
-from typing import Any, cast
+from sys import intern
+from typing import TypeAlias, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -25,9 +26,8 @@ from tollgate.events.tokens import (
     TokenRevoked,
     tokens_decoder,
 )
-
-FORGET_AFTER = timedelta(minutes=10)
-"""How long after its expiry a revocation is kept: more than any accepted leeway."""
+from tollgate.state_parts import in_parts, shape_of
+from tollgate.tokens.revoked import DueTokens, RepeatedToken, RevokedTokens
 
 
 class SigningKeyStatus(StrEnum):
@@ -37,7 +37,7 @@ class SigningKeyStatus(StrEnum):
     COMPROMISED = "compromised"
 
 
-class SigningKey(msgspec.Struct, frozen=True, kw_only=True):
+class SigningKey(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """Times are the log's; `last_expiry` bounds a retired key's tokens."""
 
     kid: str
@@ -62,7 +62,9 @@ class SigningKey(msgspec.Struct, frozen=True, kw_only=True):
         return self.last_expiry is None or exp <= self.last_expiry.timestamp()
 
 
-class AppRevocations(msgspec.Struct, frozen=True, kw_only=True):
+class AppRevocations(
+    msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True
+):
     """What is cut of one app's tokens, other than token by token.
 
     `version` is that of the app's stream in the tokens log. A token is cut whose
@@ -72,23 +74,41 @@ class AppRevocations(msgspec.Struct, frozen=True, kw_only=True):
 
     version: int = 0
     all_before: int = 0
-    by_kid: dict[str, int] = {}
+    by_kid: dict[str, int] | None = None
     issued_before: float = 0.0
 
 
 NO_REVOCATIONS = AppRevocations()
 
 
+class SigningKeys(msgspec.Struct, frozen=True, array_like=True, tag="signing_keys"):
+    """A part of a `TokensState` as its dump holds it."""
+
+    keys: list[SigningKey]
+
+
+class RevokedApps(msgspec.Struct, frozen=True, array_like=True, tag="apps"):
+    """A part of a `TokensState` as its dump holds it, by client id."""
+
+    apps: dict[str, AppRevocations]
+
+
+_Part: TypeAlias = SigningKeys | RevokedApps | DueTokens | RepeatedToken
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[_Part] = msgspec.json.Decoder(_Part)
+
+
 class TokensState:
     """A container changed in place. `rev` of a new token is `version_of(app)`."""
 
     LOG = "tokens"
+    SHAPE = shape_of(_Part)
 
     def __init__(self) -> None:
         self.signing_keys: dict[str, SigningKey] = {}
         self.apps: dict[str, AppRevocations] = {}
-        self.revoked_jtis: dict[str, tuple[str, datetime]] = {}
-        self._by_expiry: list[tuple[datetime, str]] = []
+        self.revoked = RevokedTokens()
 
     def version_of(self, client_id: str) -> int:
         return self.apps.get(client_id, NO_REVOCATIONS).version
@@ -97,14 +117,15 @@ class TokensState:
         self, *, client_id: str, jti: str, key: str, rev: int, iat: float
     ) -> bool:
         """Whether a revocation cuts the token with these claims."""
-        single = self.revoked_jtis.get(jti)
-        if single is not None and single[0] == client_id:
+        if self.revoked.holds(client_id, jti):
             return True
         cut = self.apps.get(client_id)
         if cut is None:
             return False
         if rev < cut.all_before or iat < cut.issued_before:
             return True
+        if cut.by_kid is None:
+            return False
         return rev < cut.by_kid.get(key.rpartition("/")[0], 0)
 
     def apply(self, recorded: RecordedEvent) -> None:
@@ -122,7 +143,7 @@ class TokensState:
                 raise UnreadableEvent(
                     f"event {recorded.position} has an unknown kind of stream"
                 )
-        self._forget(recorded.recorded_at)
+        self.revoked.forget(recorded.recorded_at)
 
     def _revoke(
         self, client_id: str, event: RevocationEvent, recorded: RecordedEvent
@@ -131,16 +152,15 @@ class TokensState:
         cut = replace(self.apps.get(client_id, NO_REVOCATIONS), version=version)
         match event:
             case TokenRevoked(jti=jti, expires_at=expires_at):
-                self.revoked_jtis[jti] = (client_id, expires_at)
-                heapq.heappush(self._by_expiry, (expires_at, jti))
+                self.revoked.add(client_id, jti, expires_at)
             case AllTokensRevoked():
                 cut = replace(cut, all_before=version)
             case KeyTokensRevoked(kid=kid):
-                cut = replace(cut, by_kid={**cut.by_kid, kid: version})
+                cut = replace(cut, by_kid={**(cut.by_kid or {}), kid: version})
             case OldTokensRevoked(issued_before=issued_before):
                 latest = max(cut.issued_before, issued_before.timestamp())
                 cut = replace(cut, issued_before=latest)
-        self.apps[client_id] = cut
+        self.apps[intern(client_id)] = cut
 
     def _keep_signing_key(
         self, kid: str, event: SigningKeyEvent, recorded: RecordedEvent
@@ -175,42 +195,37 @@ class TokensState:
                 known = replace(known, status=SigningKeyStatus.COMPROMISED)
         self.signing_keys[kid] = known
 
-    def _forget(self, now: datetime) -> None:
-        """Drop revocations of tokens that have expired by the time of the log."""
-        while self._by_expiry and self._by_expiry[0][0] + FORGET_AFTER < now:
-            expires_at, jti = heapq.heappop(self._by_expiry)
-            held = self.revoked_jtis.get(jti)
-            if held is not None and held[1] == expires_at:
-                del self.revoked_jtis[jti]
+    def parts(self) -> Iterator[bytes]:
+        """The whole state as lines of JSON; changing it meanwhile is not allowed."""
+        for keys in in_parts(self.signing_keys.values()):
+            yield _encoder.encode(SigningKeys(keys))
+        for apps in in_parts(self.apps.items()):
+            yield _encoder.encode(RevokedApps(dict(apps)))
+        for entry in self.revoked.entries():
+            yield _encoder.encode(entry)
 
-    def contents(self) -> dict[str, dict[str, Any]]:
-        """Copies of the containers, by name; what they hold never changes."""
-        return {
-            "signing_keys": self.signing_keys.copy(),
-            "apps": self.apps.copy(),
-            "revoked_jtis": self.revoked_jtis.copy(),
-        }
+    @classmethod
+    def of_parts(cls, parts: Iterable[bytes]) -> "TokensState":
+        """The state that has these `parts`.
+
+        Raises `msgspec.MsgspecError` or `ValueError` if they are none.
+        """
+        state = cls()
+        for part in map(_decoder.decode, parts):
+            match part:
+                case SigningKeys(keys=keys):
+                    state.signing_keys.update((key.kid, key) for key in keys)
+                case RevokedApps(apps=apps):
+                    state.apps.update((intern(name), cut) for name, cut in apps.items())
+                case _:
+                    state.revoked.restore(part)
+        return state
 
     def dump(self) -> bytes:
-        """The whole state as JSON with sorted members: for snapshots and comparing."""
-        return msgspec.json.encode(self.contents(), order="deterministic")
+        """All `parts` at once: for comparing, and for small states."""
+        return b"\n".join(self.parts())
 
     @classmethod
     def load(cls, dump: bytes) -> "TokensState":
-        """The state of a `dump`; raises `msgspec.MsgspecError` if it is not one."""
-        read = msgspec.json.decode(dump, type=_Dump)
-        state = cls()
-        state.signing_keys = read.signing_keys
-        state.apps = read.apps
-        state.revoked_jtis = read.revoked_jtis
-        state._by_expiry = [
-            (expires_at, jti) for jti, (_, expires_at) in read.revoked_jtis.items()
-        ]
-        heapq.heapify(state._by_expiry)
-        return state
-
-
-class _Dump(msgspec.Struct, frozen=True, kw_only=True):
-    signing_keys: dict[str, SigningKey]
-    apps: dict[str, AppRevocations]
-    revoked_jtis: dict[str, tuple[str, datetime]]
+        """The state of a `dump`; raises as `of_parts` does."""
+        return cls.of_parts(dump.splitlines())

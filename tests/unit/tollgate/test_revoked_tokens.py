@@ -1,0 +1,94 @@
+"""Compact revocations answer as a plain set of them would, whatever the log says."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tollgate.tokens.revoked import FORGET_AFTER, MINUTE, RevokedTokens
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+clients = st.sampled_from(["app_1", "app_2"])
+jtis = st.sampled_from(["a", "b", "c"])
+moments = st.integers(0, 3_000_000).map(
+    lambda milliseconds: START + timedelta(milliseconds=milliseconds)
+)
+additions = st.lists(st.tuples(moments, clients, jtis, moments), max_size=20)
+
+
+class Plain:
+    """Each token with the latest end of a minute in which it may still be shown."""
+
+    def __init__(self) -> None:
+        self.kept_until: dict[tuple[str, str], datetime] = {}
+
+    def add(self, client_id: str, jti: str, expires_at: datetime) -> None:
+        into_the_minute = timedelta(
+            seconds=expires_at.second, microseconds=expires_at.microsecond
+        )
+        whole = expires_at - into_the_minute
+        if into_the_minute:
+            whole += timedelta(seconds=MINUTE)
+        token = (client_id, jti)
+        self.kept_until[token] = max(whole, self.kept_until.get(token, whole))
+
+    def forget(self, now: datetime) -> None:
+        self.kept_until = {
+            token: until
+            for token, until in self.kept_until.items()
+            if until + FORGET_AFTER >= now
+        }
+
+    def held(self) -> set[tuple[str, str]]:
+        return set(self.kept_until)
+
+
+def held(revoked: RevokedTokens) -> set[tuple[str, str]]:
+    return {
+        (client_id, jti)
+        for client_id in ("app_1", "app_2")
+        for jti in ("a", "b", "c")
+        if revoked.holds(client_id, jti)
+    }
+
+
+@given(additions)
+def test_it_holds_what_a_plain_set_holds(
+    history: list[tuple[datetime, str, str, datetime]],
+) -> None:
+    compact, plain = RevokedTokens(), Plain()
+    for now, client_id, jti, expires_at in sorted(history):
+        for each in (compact, plain):
+            each.add(client_id, jti, expires_at)
+            each.forget(now)
+        assert held(compact) == plain.held()
+
+
+@given(additions, moments)
+def test_what_is_restored_holds_and_forgets_the_same(
+    history: list[tuple[datetime, str, str, datetime]], later: datetime
+) -> None:
+    compact, restored = RevokedTokens(), RevokedTokens()
+    for now, client_id, jti, expires_at in sorted(history):
+        compact.add(client_id, jti, expires_at)
+        compact.forget(now)
+    for entry in compact.entries():
+        restored.restore(entry)
+    assert held(restored) == held(compact)
+    assert len(restored) == len(compact)
+    for each in (compact, restored):
+        each.forget(later)
+    assert held(restored) == held(compact)
+
+
+@given(st.lists(st.tuples(clients, jtis, moments), max_size=20))
+def test_nothing_is_kept_for_ever(
+    history: list[tuple[str, str, datetime]],
+) -> None:
+    revoked = RevokedTokens()
+    for token in history:
+        revoked.add(*token)
+    revoked.forget(START + timedelta(days=1))
+    assert len(revoked) == 0
+    assert list(revoked.entries()) == []

@@ -1,0 +1,225 @@
+"""A state that was written down and read again is the same, and goes on the same."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TypeAlias
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tollgate.events import Event
+from tollgate.events.registry import (
+    Enforcement,
+    EnforcementChanged,
+    KeyAdded,
+    KeyDeleted,
+    OAuthAppConnected,
+    OAuthAppCreated,
+    OAuthAppDeleted,
+    OAuthAppDisconnected,
+    ScopesChanged,
+    SourceConnected,
+    SourceCreated,
+    SourceDeleted,
+    SourceDisconnected,
+    SourceRenamed,
+    WriteKeyAdded,
+    WriteKeyDeleted,
+)
+from tollgate.events.tokens import (
+    AllTokensRevoked,
+    KeyTokensRevoked,
+    OldTokensRevoked,
+    SigningKeyAnnounced,
+    TokenRevoked,
+)
+from tollgate.oauth.scopes import Scope
+from tollgate.registry.state import RegistryState
+from tollgate.state_parts import PART, in_parts, shape_of
+from tollgate.testing.memory_log import START, MemoryLog
+from tollgate.tokens.state import TokensState
+
+Facts: TypeAlias = Sequence[tuple[str, Event]]
+
+few = st.sampled_from(["1", "2", "3"])
+scopes = st.lists(st.sampled_from(Scope), unique=True).map(tuple)
+registry_facts: st.SearchStrategy[tuple[str, Event]] = st.one_of(
+    st.tuples(
+        few.map("source-src_{}".format),
+        st.one_of(
+            st.builds(
+                SourceCreated,
+                workspace_id=few,
+                name=st.text(max_size=3),
+                source_type=few,
+            ),
+            st.builds(SourceRenamed, name=st.text(max_size=3)),
+            st.builds(WriteKeyAdded, write_key=few),
+            st.builds(WriteKeyDeleted, write_key=few),
+            st.builds(OAuthAppConnected, app_id=few.map("app_{}".format)),
+            st.builds(OAuthAppDisconnected, app_id=few.map("app_{}".format)),
+            st.builds(EnforcementChanged, mode=st.sampled_from(Enforcement)),
+            st.just(SourceDeleted()),
+        ),
+    ),
+    st.tuples(
+        few.map("oauth_app-app_{}".format),
+        st.one_of(
+            st.builds(
+                OAuthAppCreated,
+                workspace_id=few,
+                name=few,
+                token_lifetime=st.just(86_400),
+                scopes=scopes,
+            ),
+            st.builds(ScopesChanged, scopes=scopes),
+            st.builds(KeyAdded, kid=few, name=few, alg=few, pem=few),
+            st.builds(KeyDeleted, kid=few, keep_tokens=st.booleans()),
+            st.builds(SourceConnected, source_id=few.map("src_{}".format)),
+            st.builds(SourceDisconnected, source_id=few.map("src_{}".format)),
+            st.just(OAuthAppDeleted()),
+        ),
+    ),
+)
+moments = st.integers(0, 1_000).map(lambda seconds: START + timedelta(seconds=seconds))
+tokens_facts: st.SearchStrategy[tuple[str, Event]] = st.one_of(
+    st.tuples(
+        few.map("oauth_app-app_{}".format),
+        st.one_of(
+            st.builds(TokenRevoked, jti=few, expires_at=moments),
+            st.just(AllTokensRevoked()),
+            st.builds(KeyTokensRevoked, kid=few),
+            st.builds(OldTokensRevoked, issued_before=moments),
+        ),
+    ),
+    st.tuples(
+        few.map("signing_key-{}".format),
+        st.builds(SigningKeyAnnounced, alg=few, pem=few),
+    ),
+)
+
+
+@given(st.lists(registry_facts, max_size=30), st.lists(registry_facts, max_size=10))
+def test_a_registry_that_is_read_again_is_the_same_and_goes_on_the_same(
+    facts: Facts, later: Facts
+) -> None:
+    state = RegistryState()
+    log = MemoryLog()
+    extend(state, log, facts)
+    again = RegistryState.of_parts(state.parts())
+    assert held_by(again) == held_by(state)
+    begun = len(log.events)
+    extend(state, log, later)
+    for recorded in log.events[begun:]:
+        again.apply(recorded)
+    assert held_by(again) == held_by(state)
+    assert again.dump() == state.dump()
+
+
+@given(st.lists(tokens_facts, max_size=30), st.lists(tokens_facts, max_size=10))
+def test_revocations_that_are_read_again_are_the_same_and_go_on_the_same(
+    facts: Facts, later: Facts
+) -> None:
+    state = TokensState()
+    log = MemoryLog("tokens")
+    extend(state, log, facts)
+    again = TokensState.of_parts(state.parts())
+    begun = len(log.events)
+    extend(state, log, later)
+    for recorded in log.events[begun:]:
+        again.apply(recorded)
+    assert again.signing_keys == state.signing_keys
+    assert again.apps == state.apps
+    for client_id in ("app_1", "app_2", "app_3"):
+        for jti in "123":
+            claims = {"client_id": client_id, "jti": jti, "key": "1/1", "iat": 9e9}
+            for rev in (0, 5, 99):
+                answers = [
+                    each.is_revoked(rev=rev, **claims)  # type: ignore[arg-type]
+                    for each in (state, again)
+                ]
+                assert answers[0] == answers[1]
+
+
+def extend(state: RegistryState | TokensState, log: MemoryLog, facts: Facts) -> None:
+    for stream, fact in facts:
+        for recorded in log.append(stream, fact):
+            state.apply(recorded)
+
+
+def held_by(state: RegistryState) -> list[object]:
+    return [state.sources, state.write_keys, state.apps, list(state.write_keys)]
+
+
+def test_sources_of_an_app_are_a_set_in_order() -> None:
+    state, log = RegistryState(), MemoryLog()
+    connections = [SourceConnected(source_id=each) for each in ("b", "a", "b")]
+    extend(state, log, [("oauth_app-app_1", each) for each in connections])
+    assert state.apps["app_1"].sources == ("b", "a")
+    extend(state, log, [("oauth_app-app_1", SourceDisconnected(source_id="b"))])
+    assert state.apps["app_1"].sources == ("a",)
+
+
+@pytest.mark.parametrize("read_again", [False, True])
+def test_what_many_say_is_held_once(*, read_again: bool) -> None:
+    state, log = RegistryState(), MemoryLog()
+    workspace = "ws_of_them_all"
+    for number in "12":
+        created = SourceCreated(
+            workspace_id=workspace, name=number, source_type="python-server"
+        )
+        source = f"source-src_number_{number}"
+        extend(state, log, [(source, created), (source, WriteKeyAdded(write_key="k1"))])
+        extend(state, log, [(source, OAuthAppConnected(app_id="app_of_them_all"))])
+        scope = (f"scope:{workspace}",)
+        app = OAuthAppCreated(
+            workspace_id=workspace, name=number, token_lifetime=1, scopes=scope
+        )
+        stream = f"oauth_app-app_number_{number}"
+        extend(state, log, [(stream, app)])
+        connected = SourceConnected(source_id=f"src_number_{number}")
+        extend(state, log, [(stream, connected)])
+    if read_again:
+        state = RegistryState.of_parts(state.parts())
+    first, second = state.sources.values()
+    assert first.workspace_id is second.workspace_id
+    assert first.source_type is second.source_type
+    assert first.app_id is second.app_id
+    one, other = state.apps.values()
+    assert one.workspace_id is first.workspace_id
+    assert one.scopes is other.scopes
+    assert one.sources[0] is first.id
+    assert next(iter(state.sources)) is first.id
+
+
+def test_no_entity_is_walked_by_the_collector_of_garbage() -> None:
+    state, log = RegistryState(), MemoryLog()
+    extend(state, log, [("source-src_1", SourceRenamed(name="n"))])
+    extend(state, log, [("oauth_app-app_1", SourceConnected(source_id="src_1"))])
+    for entity in (state.sources["src_1"], state.apps["app_1"]):
+        assert not type(entity).__struct_config__.gc
+
+
+@pytest.mark.parametrize("count", [0, 1, PART, PART + 1])
+def test_parts_are_bounded_and_hold_everything(count: int) -> None:
+    parts = list(in_parts(range(count)))
+    assert [each for part in parts for each in part] == list(range(count))
+    assert all(1 <= len(part) <= PART for part in parts)
+
+
+class _One(msgspec.Struct, array_like=True):
+    first: str
+    second: str
+
+
+class _Swapped(msgspec.Struct, array_like=True):
+    second: str
+    first: str
+
+
+def test_a_shape_is_another_where_members_have_changed_places() -> None:
+    renamed = type("_One", (_Swapped,), {"__qualname__": "_One"})
+    assert shape_of(_One) == shape_of(_One)
+    assert shape_of(list[_One]) != shape_of(list[renamed])  # type: ignore[valid-type]

@@ -92,7 +92,7 @@ class Asked(msgspec.Struct):
     """A request, as far as the gate looks at it."""
 
     door: Door
-    authorization: Authorization
+    token: bytes | Reason
     write_keys: tuple[str, ...]
     user_agent: bytes
     source_id: str | None = None
@@ -107,7 +107,7 @@ def asked(
 ) -> Asked:
     return Asked(
         door=door,
-        authorization=Authorization(token=bearer, ours=isinstance(bearer, bytes)),
+        token=bearer,
         write_keys=write_keys,
         user_agent=user_agent,
     )

@@ -38,15 +38,16 @@ from tollgate.projections.moments import Moment
 class Asked(Protocol):
     """One request, as far as the decision goes.
 
-    `write_keys` are all that it names, the one it is decided on first. `source_id` is
-    what a function's address names beside its key.
+    `token` is the bearer token, or why there is none to judge. `write_keys` are all
+    that it names, the one it is decided on first. `source_id` is what a function's
+    address names beside its key.
     """
 
     @property
     def door(self) -> Door: ...
 
     @property
-    def authorization(self) -> Authorization: ...
+    def token(self) -> bytes | Reason: ...
 
     @property
     def write_keys(self) -> tuple[str, ...]: ...
@@ -137,7 +138,7 @@ class Gate:
                     return Deny(Reason.VIEW_TOO_OLD)
                 self._counters.open += 1
                 return PASSED
-        token = asked.authorization.token
+        token = asked.token
         shown = (
             self._verifier.verify(token, self._keys)
             if isinstance(token, bytes)

@@ -180,6 +180,11 @@ class Subscription(Generic[StateT]):
             return math.inf
         return self._polled_at.until(now or self._clock())
 
+    def fresh(self, now: Moment) -> bool:
+        """Whether decisions may be taken from it: it is no older than `max_age`."""
+        polled_at = self._polled_at
+        return polled_at is not None and polled_at.until(now) <= self._max_age
+
     @property
     def ready(self) -> bool:
         """Whether it will go on deciding for a while yet."""

@@ -249,7 +249,7 @@ def test_what_fits_is_read_as_the_strict_reader_reads_it(variant, peer) -> None:
         assert strict.authorization.ours
     else:
         assert strict.authorization == known.plan.authorization
-    ours, theirs = (outlined(plan, BEHIND, peer) for plan in (known.plan, strict))
+    ours, theirs = (outlined(plan, peer) for plan in (known.plan, strict))
     assert ours is not None
     assert theirs is not None
     assert ours.filled("app", b"id", b"x") == theirs.filled("app", b"id", b"x")

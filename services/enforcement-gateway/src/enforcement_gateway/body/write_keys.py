@@ -226,32 +226,36 @@ def read_write_keys_quickly(body: bytes) -> tuple[str, ...] | None:
     msgspec checks the grammar and takes the members spelt exactly. If the body holds
     no more spellings of the two names than it took, no other member is one.
     """
-    if _is_absurd(body):
+    if len(body) > MAX_CONTAINERS and _is_absurd(body):
         return None
     try:
         read = _decode(body)
         if not body.isascii():
             body.decode()
-            if any(letter in body for letter in _FOLDING):
-                return None
+            for letter in _FOLDING:
+                if letter in body:
+                    return None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     if b"\\" in body and _LETTER_ESCAPE_IN(body):  # the first is one memchr
         return None
     folded = body.lower()
-    keys: dict[str, None] = {}
-    taken = 0
+    taken = batches = 0
+    keys: tuple[str, ...] = ()
     if read.writeKey is not UNSET:
         taken = 1
-        keys[read.writeKey] = None
+        keys = (read.writeKey,)
     if read.batch is not UNSET:
+        batches = 1
         for event in read.batch:
-            if event.writeKey is not UNSET:
+            key = event.writeKey
+            if key is not UNSET:
                 taken += 1
-                keys[event.writeKey] = None
-    batches = 0 if read.batch is UNSET else 1
+                if key not in keys:
+                    keys = (*keys, key)
     if folded.count(b'"writekey"') != taken or folded.count(b'"batch"') != batches:
         return None
-    if not all(named.isascii() and named.isprintable() for named in keys):
-        return None
-    return tuple(keys)
+    for key in keys:
+        if not (key.isascii() and key.isprintable()):
+            return None
+    return keys

@@ -5,7 +5,7 @@ read from the view first and the clocks after them, per decision: a process that
 frozen in between sees how old its facts are, and refuses (DESIGN 4).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -71,7 +71,7 @@ OF_TOKENS: Mapping[TokenRefusal, Reason] = MappingProxyType(
 
 
 def named_source(
-    write_keys: Iterable[str],
+    write_keys: Sequence[str],
     registry: RegistryState,
     *,
     source_id: str | None = None,
@@ -83,6 +83,10 @@ def named_source(
     must `source_id`, where a request names a source as well and it is one of ours.
     `admit_unknown` overlooks keys nobody knows, while a deployment migrates.
     """
+    if len(write_keys) == 1 and source_id is None:
+        plain = _enforced(write_keys[0], registry)
+        if plain is not None:
+            return Naming(plain)
     named: dict[str, Source | None] = {}
     for write_key in write_keys:
         known = registry.write_keys.get(write_key)
@@ -109,6 +113,18 @@ def named_source(
     if guarded is None:
         return Naming(overlooked=None in named.values())
     return Naming(guarded, Reason.SOURCES_MIXED if len(named) > 1 else None)
+
+
+def _enforced(write_key: str, registry: RegistryState) -> Source | None:
+    """The source of a single key, if that alone decides: what nearly all requests are.
+
+    None is no answer: the rule in `named_source` gives it.
+    """
+    known = registry.write_keys.get(write_key)
+    if known is None or not known.live:
+        return None
+    source = registry.sources[known.source_id]
+    return None if source.enforcement is Enforcement.OFF else source
 
 
 def facts_about(

@@ -13,13 +13,12 @@ from enforcement_gateway.body.write_keys import (
     read_write_keys_quickly,
     read_write_keys_strictly,
 )
-from enforcement_gateway.credentials import Authorization
 from enforcement_gateway.domain.authorization import Deny
 from enforcement_gateway.domain.denials import DENIALS, Reason, Refused, status_of
 from enforcement_gateway.gate import Passed, write_keys_of
 from enforcement_gateway.http.plans import Plan
 from enforcement_gateway.http.responses import denial, options
-from enforcement_gateway.http.routes import SCOPES, Door, Route
+from enforcement_gateway.http.routes import SCOPES, Door
 from enforcement_gateway.http.server import Server
 from enforcement_gateway.upstream.answers import AnswerHead, AnswerSource
 from enforcement_gateway.upstream.forwarding import (
@@ -37,7 +36,6 @@ SLICE_OF_TIME = 0.001
 MAX_READ_AT_ONCE = 64 * 1024
 """Octets of an odd body that are read on the event loop; a larger one has a thread."""
 
-_TRACKING = Door.TRACKING
 _REDIRECTION = HTTPStatus.MULTIPLE_CHOICES // 100
 _PREFLIGHT = b"access-control-request-method:"
 _EVERYWHERE = b"GET, POST, OPTIONS"
@@ -68,7 +66,26 @@ class Exchange:
     """Lives from the end of a request's head to the end of its answer.
 
     `token` is the bearer token of this request, where its plan is an earlier one's.
+    What has no underscore is what the gate and the connection ask.
     """
+
+    __slots__ = (
+        "_body",
+        "_chunked_answer",
+        "_connection",
+        "_gone",
+        "_plan",
+        "_readable",
+        "_server",
+        "_source",
+        "_started",
+        "door",
+        "must_close",
+        "request_id",
+        "source_id",
+        "token",
+        "write_keys",
+    )
 
     def __init__(
         self,
@@ -80,11 +97,9 @@ class Exchange:
         self._server = server
         self._connection = connection
         self._plan = plan
-        self._head = plan.head
         self.request_id = server.new_request_id()
-        self.authorization = (
-            plan.authorization if token is None else Authorization(token, ours=True)
-        )
+        self.door = plan.door
+        self.token = plan.authorization.token if token is None else token
         self.write_keys: tuple[str, ...] = ()
         self.source_id: str | None = None
         self._body = b""
@@ -96,15 +111,9 @@ class Exchange:
         self.must_close = plan.must_close
         server.counters.requests += 1
 
-    # --- what the gate asks ---
-
-    @property
-    def door(self) -> Door:
-        return self._route.door
-
     @property
     def user_agent(self) -> bytes:
-        return self._head.user_agent
+        return self._plan.head.user_agent
 
     # --- used by the connection ---
 
@@ -121,22 +130,20 @@ class Exchange:
     def run(self, body: bytes) -> None:
         """The request is complete: decide, and answer or forward."""
         plan = self._plan
-        if plan.refusal is not None:
-            self._deny(plan.refusal)
-            return
         self._body = body
-        if plan.inflates:
-            inflation = Inflation(body, self._server.limits.inflated)
-            try:
-                complete = _work(inflation)
-            except Refused as refused:
-                self._deny(refused.reason)
-                return
-            if not complete:
-                self._go_on_later(self._inflate(inflation))
-                return
-            self._read(inflation.body)
-        elif self._head.method == b"OPTIONS":
+        if plan.is_plain:
+            self._readable = body
+            keys = read_write_keys_quickly(body)
+            if keys is None:
+                self._read_oddity(body)
+            else:
+                self.write_keys = keys
+                self._heed(self._server.gate.decide(self))
+        elif plan.refusal is not None:
+            self._deny(plan.refusal)
+        elif plan.inflates:
+            self._run_deflated(Inflation(body, self._server.limits.inflated))
+        elif plan.head.method == b"OPTIONS":
             self._answer_options()
         else:
             self._read(body)
@@ -157,6 +164,17 @@ class Exchange:
 
     # --- the way in ---
 
+    def _run_deflated(self, inflation: Inflation) -> None:
+        try:
+            complete = _work(inflation)
+        except Refused as refused:
+            self._deny(refused.reason)
+            return
+        if complete:
+            self._read(inflation.body)
+        else:
+            self._go_on_later(self._inflate(inflation))
+
     async def _inflate(self, inflation: Inflation) -> None:
         try:
             while not _work(inflation):  # noqa: ASYNC110 - others get their turn
@@ -169,21 +187,25 @@ class Exchange:
     def _read(self, body: bytes) -> None:
         """Read the write keys of the inflated body, where the door reads bodies."""
         self._readable = body
-        if self._route.door is not _TRACKING:
+        if self.door is not Door.TRACKING:
             self._decide(())
             return
         keys = read_write_keys_quickly(body)
-        if keys is not None:
-            self._decide(keys)
-        elif len(body) > MAX_READ_AT_ONCE:
-            self._go_on_later(self._read_strictly(body))
+        if keys is None:
+            self._read_oddity(body)
         else:
-            try:
-                keys = read_write_keys_strictly(body)
-            except Refused as refused:
-                self._deny(refused.reason)
-                return
             self._decide(keys)
+
+    def _read_oddity(self, body: bytes) -> None:
+        if len(body) > MAX_READ_AT_ONCE:
+            self._go_on_later(self._read_strictly(body))
+            return
+        try:
+            keys = read_write_keys_strictly(body)
+        except Refused as refused:
+            self._deny(refused.reason)
+            return
+        self._decide(keys)
 
     async def _read_strictly(self, body: bytes) -> None:
         try:
@@ -197,19 +219,18 @@ class Exchange:
 
     def _decide(self, in_body: tuple[str, ...]) -> None:
         plan = self._plan
-        if plan.key_in_body:
-            self.write_keys = in_body
-        else:
-            try:
-                self.write_keys, self.source_id = write_keys_of(
-                    self._route.door, self.authorization, plan.query, in_body
-                )
-            except Refused as refused:
-                self._deny(refused.reason)
-                return
-        verdict = self._server.gate.decide(self)
+        try:
+            self.write_keys, self.source_id = write_keys_of(
+                plan.door, plan.authorization, plan.query, in_body
+            )
+        except Refused as refused:
+            self._deny(refused.reason)
+            return
+        self._heed(self._server.gate.decide(self))
+
+    def _heed(self, verdict: Passed | Deny) -> None:
         if isinstance(verdict, Passed):
-            self._forward(verdict)
+            self._forward(verdict.client_id)
         elif DENIALS[verdict.reason].unknown:
             self._go_on_later(self._decide_again())
         else:
@@ -220,7 +241,7 @@ class Exchange:
         if isinstance(verdict, Deny):
             self._deny(verdict.reason)
         else:
-            self._forward(verdict)
+            self._forward(verdict.client_id)
 
     def _go_on_later(self, work: "asyncio._CoroutineLike[None]") -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -241,13 +262,14 @@ class Exchange:
 
     # --- the way on ---
 
-    def _forward(self, passed: Passed) -> None:
+    def _forward(self, client_id: str | None) -> None:
         if self._gone:
             return  # nothing was sent yet, and nobody would hear the answer
         plan = self._plan
-        behind = self._server.behind[self._route.door]
+        behind = plan.behind
+        assert behind is not None  # noqa: S101 - it is refused, or `*`, without one
         if plan.outline is not None:
-            request = plan.outline.filled(passed.client_id, self.request_id, self._body)
+            request = plan.outline.filled(client_id, self.request_id, self._body)
         else:
             head = plan.head
             request = forwarded_request(
@@ -257,11 +279,11 @@ class Exchange:
                 authority=behind.pool.origin.authority,
                 peer=self._connection.peer,
                 request_id=self.request_id,
-                client_id=passed.client_id,
+                client_id=client_id,
                 authorization=authorization_for_upstream(
                     behind.authorization,
                     head,
-                    ours=self.authorization.ours,
+                    ours=plan.authorization.ours,
                     write_key=self.write_keys[0] if self.write_keys else None,
                 ),
             )
@@ -269,10 +291,10 @@ class Exchange:
 
     def _answer_options(self) -> None:
         """A browser's preflight is for the upstream to judge; the rest is ours."""
-        head, route = self._head, self._plan.route
+        head, route = self._plan.head, self._plan.route
         preflight = any(line.lower().startswith(_PREFLIGHT) for line in head.forwarded)
         if route is not None and preflight and head.max_forwards != 0:
-            self._forward(Passed())
+            self._forward(None)
             return
         allow = _EVERYWHERE if route is None else route.allow
         close = self._closes
@@ -283,7 +305,9 @@ class Exchange:
     # --- the way back ---
 
     def answer_whole(self, head: AnswerHead, body: bytes) -> None:
-        if self._gone or self._refuse_redirect(head):
+        if self._gone or (
+            head.status // 100 == _REDIRECTION and self._refuse_redirect()
+        ):
             return
         self._server.counters.count_answered(head.status)
         close = self._closes
@@ -296,15 +320,17 @@ class Exchange:
             )
 
     def answer_started(self, head: AnswerHead, source: AnswerSource) -> None:
-        if self._gone or self._refuse_redirect(head):
+        if self._gone or (
+            head.status // 100 == _REDIRECTION and self._refuse_redirect()
+        ):
             source.abandon()
             return
         self._server.counters.count_answered(head.status)
         self._source = source
         self._started = True
         if head.length is None:
-            self._chunked_answer = self._head.is_http_1_1
-            self.must_close |= not self._head.is_http_1_1
+            self._chunked_answer = self._plan.head.is_http_1_1
+            self.must_close |= not self._plan.head.is_http_1_1
         self._connection.continue_answer(self._answer_head(head, close=self._closes))
 
     def answer_continued(self, piece: bytes) -> None:
@@ -334,23 +360,14 @@ class Exchange:
     # --- answers ---
 
     @property
-    def _route(self) -> Route:
-        route = self._plan.route
-        assert route is not None  # noqa: S101 - it is refused, or `*`, without one
-        return route
-
-    @property
     def _closes(self) -> bool:
-        return self.must_close or self._server.draining or not self._head.keep_alive
+        return (
+            self.must_close or self._server.draining or not self._plan.head.keep_alive
+        )
 
-    def _refuse_redirect(self, head: AnswerHead) -> bool:
+    def _refuse_redirect(self) -> bool:
         """Events sent to a redirect are lost with some SDKs (WIRE 4.2)."""
-        route = self._plan.route
-        if (
-            head.status // 100 != _REDIRECTION
-            or route is None
-            or route.door not in (Door.TRACKING, Door.FUNCTION)
-        ):
+        if self.door not in (Door.TRACKING, Door.FUNCTION):
             return False
         self._deny(Reason.UPSTREAM_REDIRECTED)
         self._gone = True
@@ -366,7 +383,7 @@ class Exchange:
         route = self._plan.route
         entry = DENIALS[reason]
         resends = entry.stale and resends_with_a_new_token(
-            self._head.user_agent, self._readable
+            self._plan.head.user_agent, self._readable
         )
         close = self._closes
         self._server.counters.count_denied(reason)
@@ -388,7 +405,7 @@ class Exchange:
             if reason is Reason.METHOD_NOT_ALLOWED
             else None,
             close=close,
-            to_head=self._head.method == b"HEAD",
+            to_head=self._plan.head.method == b"HEAD",
         )
         self._connection.answer(answer, close=close)
 

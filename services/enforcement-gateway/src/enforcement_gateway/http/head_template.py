@@ -10,6 +10,7 @@ import re
 
 from enforcement_gateway.http.framing import MAX_HEAD, MAX_LENGTH_DIGITS
 from enforcement_gateway.http.plans import Plan
+from enforcement_gateway.http.routes import Door
 
 _LENGTH = re.compile(
     rb"\r\n(?:content-length):[ \t]*([0-9]+)[ \t]*(?=\r\n)", re.IGNORECASE
@@ -24,6 +25,20 @@ class HeadTemplate:
     `token` and `length` are what filled the holes of the head that fitted last;
     `token` stays empty where the template has no such hole.
     """
+
+    __slots__ = (
+        "_after",
+        "_after_size",
+        "_before",
+        "_before_size",
+        "_between",
+        "_between_size",
+        "_known_token",
+        "_order",
+        "length",
+        "plan",
+        "token",
+    )
 
     def __init__(
         self, plan: Plan, before: bytes, between: bytes, after: bytes, *, order: int
@@ -48,31 +63,29 @@ class HeadTemplate:
         end = data.find(b"\r", start, MAX_HEAD)
         if end < 0:
             return 0
-        first = data[start:end]
-        second = first
+        digits = data[start:end]
         if self._order != _LENGTH_ONLY:
             if not data.startswith(self._between, end):
                 return 0
+            token = digits
             start = end + self._between_size
             end = data.find(b"\r", start, MAX_HEAD)
             if end < 0:
                 return 0
-            second = data[start:end]
-        if not data.startswith(self._after, end):
-            return 0
-        body = end + self._after_size
-        if body > MAX_HEAD:
-            return 0
-        digits = first if self._order == _LENGTH_FIRST else second
-        if not digits.isdigit() or len(digits) > MAX_LENGTH_DIGITS:
-            return 0
-        if self._order != _LENGTH_ONLY:
-            token = second if self._order == _LENGTH_FIRST else first
+            if self._order == _LENGTH_FIRST:
+                token = data[start:end]
+            else:
+                digits = data[start:end]
             if token != self._known_token:
                 if _TOKEN(token) is None:
                     return 0
                 self._known_token = token
             self.token = token
+        if not data.startswith(self._after, end):
+            return 0
+        body = end + self._after_size
+        if body > MAX_HEAD or len(digits) > MAX_LENGTH_DIGITS or not digits.isdigit():
+            return 0
         self.length = int(digits)
         return body
 
@@ -89,7 +102,7 @@ def template_of(head: bytes, plan: Plan) -> HeadTemplate | None:
     understood = plan.head
     if (
         plan.refusal is not None
-        or not plan.is_tracking
+        or plan.door is not Door.TRACKING
         or understood.method != b"POST"
         or understood.chunked
         or understood.expects_continue

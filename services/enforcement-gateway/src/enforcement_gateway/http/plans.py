@@ -40,23 +40,22 @@ class Plan(msgspec.Struct, kw_only=True):
     """How a request with this head goes on.
 
     `refusal`: it is lost, whatever the body says. `must_close`: and so is the
-    connection. `key_in_body`: only the body of a tracking request names write keys.
-    `outline` is how it is forwarded, if it was worked out.
+    connection. `is_plain`: it is a tracking request with a body that is not deflated,
+    and that alone names write keys. `outline` is how it is forwarded, if it was worked
+    out. `door` and `behind` are of no meaning without a route.
     """
 
     head: Head
     route: Route | None = None
+    door: Door = Door.TRACKING
+    behind: "Behind | None" = None
     authorization: Authorization = NONE
     query: Query = NO_QUERY
     refusal: Reason | None = None
     must_close: bool = False
-    key_in_body: bool = False
+    is_plain: bool = False
     inflates: bool = False
     outline: Outline | None = None
-
-    @property
-    def is_tracking(self) -> bool:
-        return self.route is not None and self.route.door is Door.TRACKING
 
 
 def plan_of(head: Head, server: "Server") -> Plan:
@@ -78,9 +77,11 @@ def _consider(plan: Plan, server: "Server") -> None:
         raise Refused(Reason.METHOD_NOT_ALLOWED)
     route = route_of(head.path, head.query, server.admin_prefix)
     plan.route = route
+    plan.door = route.door
     if head.method not in route.methods and head.method != b"OPTIONS":
         raise Refused(Reason.METHOD_NOT_ALLOWED)
-    if route.door not in server.behind:
+    plan.behind = server.behind.get(route.door)
+    if plan.behind is None:
         raise Refused(Reason.NOT_FOUND)
     if head.has_body and (head.method == b"OPTIONS" or route.door is Door.PIXEL):
         raise Refused(Reason.BODY_UNEXPECTED)
@@ -94,14 +95,19 @@ def _consider(plan: Plan, server: "Server") -> None:
         query = plan.query = read_query(head.query)
         if query.carries_token and authorization.ours:
             raise Refused(Reason.CREDENTIALS_AMBIGUOUS)
-    plan.key_in_body = (
-        is_tracking and query.write_key is None and authorization.write_key is None
+    plan.is_plain = (
+        is_tracking
+        and head.method == b"POST"
+        and not plan.inflates
+        and query.write_key is None
+        and authorization.write_key is None
     )
 
 
-def outlined(plan: Plan, behind: "Behind", peer: Peer) -> Outline | None:
+def outlined(plan: Plan, peer: Peer) -> Outline | None:
     """How requests of this plan are forwarded, if that hangs on no credential."""
-    if behind.authorization is not UpstreamAuthorization.NONE:
+    behind = plan.behind
+    if behind is None or behind.authorization is not UpstreamAuthorization.NONE:
         return None
     came = plan.head.authorization
     return outline_of(

@@ -42,6 +42,31 @@ _INCOMPLETE = (_HEAD, _LENGTH, _CHUNKS)
 class ServerConnection(asyncio.Protocol):
     """One client. `deadline` is when the state it is in has lasted too long."""
 
+    __slots__ = (
+        "_advancing",
+        "_buffer",
+        "_chunks",
+        "_ended",
+        "_exchange",
+        "_held",
+        "_in_head",
+        "_left",
+        "_limits",
+        "_lingered",
+        "_loop",
+        "_parts",
+        "_patience",
+        "_paused",
+        "_server",
+        "_skipped_line",
+        "_state",
+        "_template",
+        "_transport",
+        "deadline",
+        "is_congested",
+        "peer",
+    )
+
     def __init__(self, server: Server) -> None:
         self._server = server
         self._limits = server.limits
@@ -167,7 +192,8 @@ class ServerConnection(asyncio.Protocol):
             self._transport.write(answer)
         unread = self._state != _BUSY
         self._exchange = None
-        self._release()
+        if self._held or self._parts:
+            self._release()
         if close and (unread or self._buffer):
             self._linger()
         elif close or (self._ended and not self._buffer):
@@ -259,12 +285,9 @@ class ServerConnection(asyncio.Protocol):
         """For the next head, if the last ones showed that it may be the same."""
         self._patience -= 1
         template = template_of(head, plan)
-        self._template = template
-        if template is not None and plan.route is not None:
-            behind = self._server.behind[plan.route.door]
-            plan.outline = outlined(plan, behind, self.peer)
-            if plan.outline is None:
-                self._template = None
+        if template is not None:
+            plan.outline = outlined(plan, self.peer)
+        self._template = None if plan.outline is None else template
 
     def _begin_again(self, template: HeadTemplate, data: bytes, at: int) -> bool:
         """A request whose head fits, and whose body begins `at`; False if it is odd."""

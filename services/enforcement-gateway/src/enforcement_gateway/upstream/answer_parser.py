@@ -49,7 +49,8 @@ class Rubbish(Exception):
 class AnswerParser:
     """One answer after the other, on one connection.
 
-    `head` is there once it is complete; `complete` says that the body is, too.
+    `has_begun`: some of it came. `head` is there once it is complete; `complete` says
+    that the body is, too.
     `until_close`: only the end of the connection completes it. `keeps_alive`: another
     request may follow.
     """
@@ -68,17 +69,15 @@ class AnswerParser:
         self._phrase = b""
         self._parts: list[bytes] = []
         self._size = 0
+        self.has_begun = False
         self._interim = 0
         self._skipping = False
         self._trouble: str | None = None
 
-    @property
-    def has_begun(self) -> bool:
-        return self._size > 0
-
     def feed(self, data: bytes) -> None:
         """Take what came, or raise `Rubbish`."""
         self._size += len(data)
+        self.has_begun = True
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:

@@ -35,6 +35,23 @@ class UpstreamConnection(asyncio.Protocol):
     answer was complete, both by the clock of the loop.
     """
 
+    __slots__ = (
+        "_answers",
+        "_busy",
+        "_closed",
+        "_drained",
+        "_known",
+        "_loop",
+        "_owner",
+        "_parser",
+        "_patience",
+        "_poll",
+        "_started",
+        "_transport",
+        "deadline",
+        "idle_since",
+    )
+
     def __init__(
         self, owner: Owner, patience: float, known: KnownAnswers | None = None
     ) -> None:
@@ -116,14 +133,14 @@ class UpstreamConnection(asyncio.Protocol):
         if not self._busy:
             self.close()  # nobody asked
             return
-        parser, known, answers = self._parser, self._known, self._answers
+        parser, answers = self._parser, self._answers
         is_first = not parser.has_begun
-        if is_first and answers is not None and known.recognise(data):
-            head = known.head
-            assert head is not None  # noqa: S101 - by `recognise`
-            self._finish(keeps_alive=True)
-            answers.answer_whole(head, known.body)
-            return
+        if is_first and answers is not None:
+            head = self._known.recognise(data)
+            if head is not None and head.length is not None:
+                self._finish(keeps_alive=True)
+                answers.answer_whole(head, data[len(data) - head.length :])
+                return
         try:
             parser.feed(data)
         except Rubbish:
@@ -132,7 +149,7 @@ class UpstreamConnection(asyncio.Protocol):
         head = parser.head
         if head is not None:  # a head that drips is as good as silence
             if is_first and parser.complete and parser.keeps_alive:
-                known.learn(data, head)
+                self._known.learn(data, head)
             self.deadline = self._loop.time() + self._patience
             self._deliver(head)
 

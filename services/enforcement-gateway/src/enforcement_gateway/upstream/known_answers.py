@@ -15,25 +15,21 @@ _END = b"\r\n\r\n"
 
 
 class KnownAnswers:
-    """Of one upstream. Only what leaves no doubt is kept: see `learn`.
-
-    `head` and `body` are those of the answer that was recognised last.
-    """
+    """Of one upstream. Only what leaves no doubt is kept: see `learn`."""
 
     def __init__(self) -> None:
         self._heads: dict[bytes, AnswerHead] = {}
-        self.head: AnswerHead | None = None
-        self.body = b""
 
-    def recognise(self, data: bytes) -> bool:
-        """Whether `data` is one whole answer with a known head, and nothing more."""
+    def recognise(self, data: bytes) -> AnswerHead | None:
+        """The head of `data`, if that is one whole answer with a known one.
+
+        What follows the head in `data` is then the body, and nothing more.
+        """
         end = data.find(_END) + len(_END)
         head = self._heads.get(data[:end])
         if head is None or len(data) - end != head.length:
-            return False
-        self.head = head
-        self.body = data[end:]
-        return True
+            return None
+        return head
 
     def learn(self, data: bytes, head: AnswerHead) -> None:
         """Keep the head of an answer that came as `data`, alone and whole.

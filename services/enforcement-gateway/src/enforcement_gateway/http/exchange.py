@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Protocol
 
@@ -16,12 +17,14 @@ from enforcement_gateway.body.write_keys import (
 from enforcement_gateway.domain.authorization import Deny
 from enforcement_gateway.domain.denials import DENIALS, Reason, Refused, status_of
 from enforcement_gateway.gate import Passed, write_keys_of
+from enforcement_gateway.http.head_template import HeadTemplate
 from enforcement_gateway.http.plans import Plan
 from enforcement_gateway.http.responses import denial, options
 from enforcement_gateway.http.routes import SCOPES, Door
 from enforcement_gateway.http.server import Server
 from enforcement_gateway.upstream.answers import AnswerHead, AnswerSource
 from enforcement_gateway.upstream.forwarding import (
+    Outline,
     Peer,
     authorization_for_upstream,
     forwarded_request,
@@ -65,8 +68,8 @@ class Connection(Protocol):
 class Exchange:
     """Lives from the end of a request's head to the end of its answer.
 
-    `token` is the bearer token of this request, where its plan is an earlier one's.
-    What has no underscore is what the gate and the connection ask.
+    `template` is the one that its head fitted, if it did. What has no underscore is
+    what the gate and the connection ask.
     """
 
     __slots__ = (
@@ -74,11 +77,13 @@ class Exchange:
         "_chunked_answer",
         "_connection",
         "_gone",
+        "_outline",
         "_plan",
         "_readable",
         "_server",
         "_source",
         "_started",
+        "_values",
         "door",
         "must_close",
         "request_id",
@@ -92,14 +97,21 @@ class Exchange:
         server: Server,
         connection: Connection,
         plan: Plan,
-        token: bytes | None = None,
+        template: HeadTemplate | None = None,
     ) -> None:
         self._server = server
         self._connection = connection
         self._plan = plan
         self.request_id = server.new_request_id()
         self.door = plan.door
-        self.token = plan.authorization.token if token is None else token
+        self.token = plan.authorization.token
+        self._outline: Outline | None = None
+        self._values: Sequence[bytes] = ()
+        if template is not None:
+            self._outline = template.outline
+            self._values = template.values
+            if template.token is not None:
+                self.token = template.token
         self.write_keys: tuple[str, ...] = ()
         self.source_id: str | None = None
         self._body = b""
@@ -268,8 +280,10 @@ class Exchange:
         plan = self._plan
         behind = plan.behind
         assert behind is not None  # noqa: S101 - it is refused, or `*`, without one
-        if plan.outline is not None:
-            request = plan.outline.filled(client_id, self.request_id, self._body)
+        if self._outline is not None:
+            request = self._outline.filled(
+                client_id, self.request_id, self._body, self._values
+            )
         else:
             head = plan.head
             request = forwarded_request(

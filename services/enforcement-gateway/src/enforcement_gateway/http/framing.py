@@ -277,7 +277,7 @@ def _read_fields(lines: list[bytes], head: Head) -> bytes | None:
     for line in islice(lines, 1, None):
         field = _known_lines.get(line)
         if field is None:
-            field = _read_field(line)
+            field = read_field(line)
         kind = field.kind
         if kind is _ORDINARY:
             forward(line)
@@ -344,7 +344,7 @@ def _heed(field: Field, head: Head, framing: _Framing) -> None:
             head.forwarded_proto = value
 
 
-def _read_field(line: bytes) -> Field:
+def read_field(line: bytes) -> Field:
     """One line, from scratch. Obsolete folding is refused (RFC 9112 §5.2)."""
     name, colon, value = line.partition(b":")
     if not colon or not _NAME(name) or not _VALUE(value):

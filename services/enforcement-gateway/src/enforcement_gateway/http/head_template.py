@@ -1,103 +1,126 @@
 """The last head of a connection as a template: the next one is mostly the same.
 
-A client sends the same head again and again, but for its bearer token and the digits
-of its length. So the head that was understood last is kept as the bytes around these
-two holes, and a head that fits it means what the last one meant. What fills a hole is
-held to the grammar of the strict reader; a head that does not fit is read by it.
+A client sends the same head again and again, but for its bearer token, the digits of
+its length, and perhaps a field that is another each time, such as a trace id. So the
+head that was understood last is kept as the bytes around these holes, and a head that
+fits it means what the last one meant. What fills a hole is held to the grammar of the
+strict reader; a head that does not fit is read by it.
 """
 
 import re
+from itertools import zip_longest
 
-from enforcement_gateway.http.framing import MAX_HEAD, MAX_LENGTH_DIGITS
-from enforcement_gateway.http.plans import Plan
+from enforcement_gateway.domain.denials import Refused
+from enforcement_gateway.http.framing import (
+    MAX_HEAD,
+    MAX_LENGTH_DIGITS,
+    Field,
+    Kind,
+    read_field,
+)
+from enforcement_gateway.http.plans import Plan, outlined
 from enforcement_gateway.http.routes import Door
+from enforcement_gateway.upstream.forwarding import Outline, Peer
 
-_LENGTH = re.compile(
-    rb"\r\n(?:content-length):[ \t]*([0-9]+)[ \t]*(?=\r\n)", re.IGNORECASE
-).search
+MAX_VARYING = 4
+"""Fields that may be another each time; with more there is little to gain."""
+
 _TOKEN = re.compile(rb"[A-Za-z0-9\-._~+/]+=*").fullmatch
-_NOTHING = b""
+_VALUE = re.compile(rb"[\x20-\x7e]*").fullmatch
+_DIGITS = re.compile(rb"[0-9]+").search
+
+_IN_TOKEN, _IN_LENGTH, _IN_FORWARDED, _IN_DROPPED = range(4)
+"""What may fill a hole: a token, digits, the value of a field that is passed on, or
+of one that is not."""
 
 
 class HeadTemplate:
-    """A head with a hole for the digits of its length, and one for its bearer token.
+    """A head with holes, and how requests with such a head go on.
 
-    `token` and `length` are what filled the holes of the head that fitted last;
-    `token` stays empty where the template has no such hole.
+    `token`, `length` and `values` are what filled the holes of the head that fitted
+    last; `token` is None where the template has no such hole. `values` are those of
+    the varying fields that are passed on, with their outer space.
     """
 
     __slots__ = (
         "_after",
         "_after_size",
-        "_before",
-        "_before_size",
-        "_between",
-        "_between_size",
+        "_holes",
         "_known_token",
-        "_order",
+        "_varies",
+        "fields",
         "length",
+        "outline",
         "plan",
         "token",
+        "values",
+        "varying",
     )
 
     def __init__(
-        self, plan: Plan, before: bytes, between: bytes, after: bytes, *, order: int
+        self,
+        *,
+        plan: Plan,
+        outline: Outline,
+        fields: list[Field],
+        varying: frozenset[int],
+        holes: list[tuple[bytes, int, int]],
+        after: bytes,
     ) -> None:
         self.plan = plan
-        self.token = _NOTHING
+        self.outline = outline
+        self.fields = fields
+        self.varying = varying
+        self.token: bytes | None = None
         self.length = 0
-        self._before = before
-        self._between = between
+        self.values: list[bytes] = []
+        self._holes = holes
+        self._varies = bool(varying)
         self._after = after
-        self._order = order
-        self._known_token: bytes | None = None
-        self._before_size = len(before)
-        self._between_size = len(between)
         self._after_size = len(after)
+        self._known_token: bytes | None = None
 
     def fit(self, data: bytes) -> int:
         """Where the body begins, if `data` begins with a head that fits; else 0."""
-        if not data.startswith(self._before):
-            return 0
-        start = self._before_size
-        end = data.find(b"\r", start, MAX_HEAD)
-        if end < 0:
-            return 0
-        digits = data[start:end]
-        if self._order != _LENGTH_ONLY:
-            if not data.startswith(self._between, end):
+        end = 0
+        if self._varies:
+            self.values = []
+        for before, size, kind in self._holes:
+            if not data.startswith(before, end):
                 return 0
-            token = digits
-            start = end + self._between_size
+            start = end + size
             end = data.find(b"\r", start, MAX_HEAD)
             if end < 0:
                 return 0
-            if self._order == _LENGTH_FIRST:
-                token = data[start:end]
-            else:
-                digits = data[start:end]
-            if token != self._known_token:
-                if _TOKEN(token) is None:
+            text = data[start:end]
+            if kind == _IN_TOKEN:
+                if text != self._known_token:
+                    if _TOKEN(text) is None:
+                        return 0
+                    self._known_token = text
+                self.token = text
+            elif kind == _IN_LENGTH:
+                if len(text) > MAX_LENGTH_DIGITS or not text.isdigit():
                     return 0
-                self._known_token = token
-            self.token = token
+                self.length = int(text)
+            elif _VALUE(text) is None:
+                return 0
+            elif kind == _IN_FORWARDED:
+                self.values.append(text)
         if not data.startswith(self._after, end):
             return 0
         body = end + self._after_size
-        if body > MAX_HEAD or len(digits) > MAX_LENGTH_DIGITS or not digits.isdigit():
-            return 0
-        self.length = int(digits)
-        return body
+        return body if body <= MAX_HEAD else 0
 
 
-_TOKEN_FIRST, _LENGTH_FIRST, _LENGTH_ONLY = range(3)
-
-
-def template_of(head: bytes, plan: Plan) -> HeadTemplate | None:
+def template_of(
+    head: bytes, plan: Plan, peer: Peer, last: HeadTemplate | None = None
+) -> HeadTemplate | None:
     """The template of a head that has just been understood, if it is apt for one.
 
     `head` ends with its empty line. Only plain POSTs of a tracking client are: one
-    length, no chunks, nothing to wait for, and nothing refused.
+    length, no chunks, nothing to wait for, and nothing refused. Fields in which it
+    differs from the head of the `last` template are taken for varying ones.
     """
     understood = plan.head
     if (
@@ -108,30 +131,67 @@ def template_of(head: bytes, plan: Plan) -> HeadTemplate | None:
         or understood.expects_continue
     ):
         return None
-    length = _LENGTH(head)
-    if length is None:
+    line, *lines = head[:-4].split(b"\r\n")
+    try:
+        fields = [read_field(each) for each in lines]
+    except Refused:
         return None
-    token = plan.authorization.token
-    if not isinstance(token, bytes):
-        if plan.authorization.ours:
-            return None
-        return HeadTemplate(
-            plan,
-            head[: length.start(1)],
-            _NOTHING,
-            head[length.end(1) :],
-            order=_LENGTH_ONLY,
-        )
-    field = understood.authorization
-    if field is None or not field.line.endswith(token):
+    varying = frozenset[int]() if last is None else _varying(fields, last)
+    holes: list[tuple[bytes, int, int]] = []
+    before = line
+    has_length = False
+    varying_names: dict[bytes, bytes] = {}
+    for index, field in enumerate(fields):
+        before += b"\r\n"
+        if index in varying:
+            name = field.line[: field.line.index(b":") + 1]
+            start, end = len(name), len(field.line)
+            kind = _IN_DROPPED
+            if field.line in understood.forwarded:
+                kind = _IN_FORWARDED
+                varying_names[field.line] = name
+        elif field.kind is Kind.CONTENT_LENGTH:
+            digits = _DIGITS(field.line)
+            if digits is None:
+                return None
+            start, end = digits.span()
+            kind, has_length = _IN_LENGTH, True
+        elif field.kind is Kind.AUTHORIZATION and plan.authorization.ours:
+            token = plan.authorization.token
+            if not isinstance(token, bytes) or not field.line.endswith(token):
+                return None
+            start, end = len(field.line) - len(token), len(field.line)
+            kind = _IN_TOKEN
+        else:
+            before += field.line
+            continue
+        before += field.line[:start]
+        holes.append((before, len(before), kind))
+        before = field.line[end:]
+    outline = outlined(plan, peer, varying_names)
+    if not has_length or outline is None:
         return None
-    line = head.find(b"\r\n" + field.line + b"\r\n")
-    end = line + 2 + len(field.line)
-    holes = sorted([(end - len(token), end), length.span(1)])
     return HeadTemplate(
-        plan,
-        head[: holes[0][0]],
-        head[holes[0][1] : holes[1][0]],
-        head[holes[1][1] :],
-        order=_TOKEN_FIRST if holes[1] == length.span(1) else _LENGTH_FIRST,
+        plan=plan,
+        outline=outline,
+        fields=fields,
+        varying=varying,
+        holes=holes,
+        after=before + b"\r\n\r\n",
     )
+
+
+def _varying(fields: list[Field], last: HeadTemplate) -> frozenset[int]:
+    """Which fields are another each time, if the heads are of the same make at all."""
+    lines = [field.line for field in fields]
+    found = set()
+    for index, (ours, theirs) in enumerate(zip_longest(fields, last.fields)):
+        if ours is None or theirs is None or ours.name != theirs.name:
+            return frozenset()
+        if (
+            (ours.line != theirs.line or index in last.varying)
+            and ours.kind in (Kind.ORDINARY, Kind.DROPPED)
+            and lines.count(ours.line) == 1
+        ):
+            found.add(index)
+    return frozenset(found) if len(found) <= MAX_VARYING else frozenset()

@@ -5,6 +5,7 @@ length have one plan, which is why it can be kept (see `http.head_template`).
 """
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,6 +22,7 @@ from enforcement_gateway.domain.denials import Reason, Refused
 from enforcement_gateway.http.framing import Head
 from enforcement_gateway.http.routes import Door, Route, route_of
 from enforcement_gateway.upstream.forwarding import (
+    NO_LINES,
     Outline,
     Peer,
     UpstreamAuthorization,
@@ -41,8 +43,8 @@ class Plan(msgspec.Struct, kw_only=True):
 
     `refusal`: it is lost, whatever the body says. `must_close`: and so is the
     connection. `is_plain`: it is a tracking request with a body that is not deflated,
-    and that alone names write keys. `outline` is how it is forwarded, if it was worked
-    out. `door` and `behind` are of no meaning without a route.
+    and that alone names write keys. `door` and `behind` are of no meaning without a
+    route.
     """
 
     head: Head
@@ -55,7 +57,6 @@ class Plan(msgspec.Struct, kw_only=True):
     must_close: bool = False
     is_plain: bool = False
     inflates: bool = False
-    outline: Outline | None = None
 
 
 def plan_of(head: Head, server: "Server") -> Plan:
@@ -104,8 +105,14 @@ def _consider(plan: Plan, server: "Server") -> None:
     )
 
 
-def outlined(plan: Plan, peer: Peer) -> Outline | None:
-    """How requests of this plan are forwarded, if that hangs on no credential."""
+def outlined(
+    plan: Plan, peer: Peer, varying: Mapping[bytes, bytes] = NO_LINES
+) -> Outline | None:
+    """How requests of this plan are forwarded, if that hangs on no credential.
+
+    `varying` names the lines whose value is left open: the line, and its name with
+    the colon.
+    """
     behind = plan.behind
     if behind is None or behind.authorization is not UpstreamAuthorization.NONE:
         return None
@@ -116,6 +123,7 @@ def outlined(plan: Plan, peer: Peer) -> Outline | None:
         authority=behind.pool.origin.authority,
         peer=peer,
         authorization=None if came is None or plan.authorization.ours else came.line,
+        varying=varying,
     )
 
 

@@ -14,7 +14,7 @@ from enforcement_gateway.http.chunks import ChunkedBody
 from enforcement_gateway.http.exchange import Exchange
 from enforcement_gateway.http.framing import MAX_HEAD, MAX_REQUEST_LINE, read_head
 from enforcement_gateway.http.head_template import HeadTemplate, template_of
-from enforcement_gateway.http.plans import Plan, outlined, plan_of
+from enforcement_gateway.http.plans import Plan, plan_of
 from enforcement_gateway.http.responses import CONTINUE, denial
 from enforcement_gateway.http.server import LINGER_SECONDS, Server
 
@@ -284,10 +284,7 @@ class ServerConnection(asyncio.Protocol):
     def _keep_template(self, head: bytes, plan: Plan) -> None:
         """For the next head, if the last ones showed that it may be the same."""
         self._patience -= 1
-        template = template_of(head, plan)
-        if template is not None:
-            plan.outline = outlined(plan, self.peer)
-        self._template = None if plan.outline is None else template
+        self._template = template_of(head, plan, self.peer, self._template)
 
     def _begin_again(self, template: HeadTemplate, data: bytes, at: int) -> bool:
         """A request whose head fits, and whose body begins `at`; False if it is odd."""
@@ -296,7 +293,7 @@ class ServerConnection(asyncio.Protocol):
         if missing < 0 or length > self._limits.body:
             return False
         self._patience = PATIENCE_WITH_TEMPLATES
-        exchange = Exchange(self._server, self, template.plan, template.token or None)
+        exchange = Exchange(self._server, self, template.plan, template)
         self._exchange = exchange
         if not missing:
             self._state = _BUSY

@@ -7,9 +7,12 @@ we may say is said by us, and the access token stays here.
 import base64
 import re
 import secrets
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from types import MappingProxyType
 
 import msgspec
+from msgspec.structs import replace
 
 from enforcement_gateway.http.framing import Head
 
@@ -76,35 +79,58 @@ def target_of(head: Head, prefix: bytes, *, cut: bytes) -> bytes:
 
 
 class Outline:
-    """The requests for the upstream that one head leads to, with holes.
+    """The requests for the upstream that heads of one make lead to, with holes.
 
-    The holes are the verified app, the request id, and the body with its length.
+    The holes are the values of varying fields, the verified app, the request id, and
+    the body with its length.
     """
+
+    __slots__ = (
+        "_before_client",
+        "_before_id",
+        "_before_id_of_nobody",
+        "_before_length",
+        "_before_values",
+    )
 
     def __init__(
         self,
         *,
+        before_values: list[bytes],
         before_client: bytes,
         before_id: bytes,
         before_id_of_nobody: bytes,
         before_length: bytes,
     ) -> None:
+        self._before_values = before_values
         self._before_client = before_client
         self._before_id = before_id
         self._before_id_of_nobody = before_id_of_nobody
         self._before_length = before_length
 
-    def filled(self, client_id: str | None, request_id: bytes, body: bytes) -> bytes:
+    def filled(
+        self,
+        client_id: str | None,
+        request_id: bytes,
+        body: bytes,
+        values: Sequence[bytes] = (),
+    ) -> bytes:
         """As `forwarded_request` writes it."""
+        start = b""
+        if values:
+            for before, value in zip(self._before_values, values, strict=True):
+                start += before + value
         if client_id is None:
-            return b"%b%b%b%d\r\n\r\n%b" % (
+            return b"%b%b%b%b%d\r\n\r\n%b" % (
+                start,
                 self._before_id_of_nobody,
                 request_id,
                 self._before_length,
                 len(body),
                 body,
             )
-        return b"%b%b%b%b%b%d\r\n\r\n%b" % (
+        return b"%b%b%b%b%b%b%d\r\n\r\n%b" % (
+            start,
             self._before_client,
             client_id.encode(),
             self._before_id,
@@ -114,6 +140,8 @@ class Outline:
             body,
         )
 
+
+NO_LINES: Mapping[bytes, bytes] = MappingProxyType({})
 
 _HOLE = secrets.token_hex(16)
 """Stands where a hole will be. No client can know it, so none can send it."""
@@ -126,24 +154,36 @@ def outline_of(
     authority: bytes,
     peer: Peer,
     authorization: bytes | None,
+    varying: Mapping[bytes, bytes] = NO_LINES,
 ) -> Outline:
-    """What `forwarded_request` makes of a head that has a length, cut at the holes."""
+    """What `forwarded_request` makes of a head that has a length, cut at the holes.
+
+    `varying` holds the forwarded lines whose values are left open, each with its name.
+    """
+    hole = _HOLE.encode()
+    opened = replace(
+        head,
+        forwarded=[
+            varying[line] + hole if line in varying else line for line in head.forwarded
+        ],
+    )
 
     def cut(client_id: str | None) -> list[bytes]:
         return forwarded_request(
-            head,
+            opened,
             b"",
             target=target,
             authority=authority,
             peer=peer,
-            request_id=_HOLE.encode(),
+            request_id=hole,
             client_id=client_id,
             authorization=authorization,
-        ).split(_HOLE.encode())
+        ).split(hole)
 
-    before_client, before_id, after = cut(_HOLE)
-    before_id_of_nobody, _ = cut(None)
+    *before_values, before_client, before_id, after = cut(_HOLE)
+    *_, before_id_of_nobody, _ = cut(None)
     return Outline(
+        before_values=before_values,
         before_client=before_client,
         before_id=before_id,
         before_id_of_nobody=before_id_of_nobody,

@@ -6,10 +6,9 @@ from collections.abc import AsyncIterator, Sequence
 
 from bench.cases import Case
 from bench.measuring.context import Bench
-from bench.measuring.failures import CannotMeasure
+from bench.measuring.failures import rows_or_reason
 from bench.measuring.figures import Row, broken
 from bench.report.outcome import CaseOutcome
-from local_stack.failures import CannotStart
 
 
 async def run_cases(cases: Sequence[Case], bench: Bench) -> AsyncIterator[CaseOutcome]:
@@ -34,9 +33,7 @@ async def run_cases(cases: Sequence[Case], bench: Bench) -> AsyncIterator[CaseOu
 
 async def _rows_of(case: Case, bench: Bench) -> list[Row]:
     try:
-        return await case.run(bench)
-    except (CannotMeasure, CannotStart) as reason:
-        return [broken(case.title, str(reason))]
+        return await rows_or_reason(case.title, case.run(bench))
     except Exception as error:  # noqa: BLE001 - a fault of one case; the others count
         bench.report(traceback.format_exc())
         return [broken(case.title, f"{type(error).__name__}: {error}")]

@@ -7,7 +7,15 @@ needs and leaves nothing running. What keeps it from measuring is a `CannotMeasu
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from bench.cases import gateway
+from bench.cases import (
+    gateway,
+    gateway_bodies,
+    gateway_floods,
+    gateway_requests,
+    gateway_tokens,
+    gateway_under_flood,
+    gateway_workers,
+)
 from bench.measuring.context import Bench
 from bench.measuring.figures import Row
 
@@ -19,6 +27,29 @@ class Case(NamedTuple):
     shares: str = ""  # with which of its neighbours it shares what `Bench.shared` keeps
 
 
+GATEWAY = "gateway"
+
 CASES: tuple[Case, ...] = (
-    Case("gateway", "Gateway, 1.5 KB batch of 5 events", gateway.run, "gateway"),
+    Case("gateway", "Gateway: 1.5 KB batch of 5 events", gateway.run, GATEWAY),
+    Case("gateway-tokens", "Gateway: many tokens", gateway_tokens.run, GATEWAY),
+    Case(
+        "gateway-requests",
+        "Gateway: requests that differ, many connections",
+        gateway_requests.run,
+        GATEWAY,
+    ),
+    Case("gateway-bodies", "Gateway: large batches", gateway_bodies.run, GATEWAY),
+    Case("gateway-workers", "Gateway: several workers", gateway_workers.run, GATEWAY),
+    Case(
+        "gateway-floods",
+        "Gateway: floods of bad tokens, each different",
+        gateway_floods.run,
+        GATEWAY,
+    ),
+    Case(
+        "gateway-under-flood",
+        "Gateway: valid traffic in a flood",
+        gateway_under_flood.run,
+        GATEWAY,
+    ),
 )

@@ -3,7 +3,7 @@
 With the cache of verified tokens, and with every token verified at every request.
 """
 
-from bench.gateway.contest import contest, row, warm_up
+from bench.gateway.contest import all_given, contest, row, warm_up
 from bench.gateway.modes import chosen_modes
 from bench.gateway.site import open_site
 from bench.measuring.context import Bench
@@ -22,15 +22,16 @@ async def run(bench: Bench) -> list[Row]:
         site.gateways(modes, REMEMBERED_TOKENS="0") as forgetting,
     ):
         with site.haproxy() as haproxy, site.nginx() as nginx:
-            ports = {
+            ports: dict[str, int] = {
                 **{mode.value: each.port for mode, each in remembering.items()},
-                HAPROXY: haproxy.admits_port,
+                HAPROXY: haproxy.rs256_port,
                 NGINX: nginx.port,
                 **{f"{mode}, no cache": each.port for mode, each in forgetting.items()},
             }
-            await warm_up(site, load, ports)
+            contenders = all_given(load, ports)
+            await warm_up(bench, contenders)
             measured = await contest(
-                site, load, ports, seconds=bench.pick(full=2, quick=1)
+                bench, contenders, seconds=bench.pick(full=2, quick=1)
             )
     rows = []
     for mode in modes:

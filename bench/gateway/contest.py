@@ -1,42 +1,55 @@
-"""The same load on several ports, in turns, and rows made of it."""
+"""Loads on ports, in turns, and rows made of what was answered."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from bench.gateway.site import Site
+import msgspec
+
+from bench.measuring.context import Bench
 from bench.measuring.figures import Detail, Figure, Row, Target
 from bench.traffic.wrk import Answers, Load, offer
 
 Check = Callable[[Answers, str], Answers]
 
-WARM_UP_SECONDS = 1
+
+class Contender(msgspec.Struct, frozen=True):
+    """A load, and the port that gets it."""
+
+    load: Load
+    port: int
 
 
-async def warm_up(site: Site, load: Load, ports: Mapping[str, int]) -> None:
-    """Open connections to the upstream, fill caches, and see that it passes."""
-    for name, port in ports.items():
-        answers = await offer(site.bench, load, port, WARM_UP_SECONDS)
-        answers.require_passed(f"{load.name} through {name}")
+def all_given(load: Load, ports: Mapping[str, int]) -> dict[str, Contender]:
+    """The same load for each."""
+    return {name: Contender(load, port) for name, port in ports.items()}
+
+
+async def warm_up(
+    bench: Bench, contenders: Mapping[str, Contender], seconds: float = 1
+) -> None:
+    """Open connections to the upstream, fill caches, and see that the load passes."""
+    for name, each in contenders.items():
+        answers = await offer(bench, each.load, each.port, seconds)
+        answers.require_passed(f"{each.load.name} through {name}")
 
 
 async def contest(
-    site: Site,
-    load: Load,
-    ports: Mapping[str, int],
+    bench: Bench,
+    contenders: Mapping[str, Contender],
     *,
     seconds: float = 1,
     check: Check = Answers.require_passed,
 ) -> dict[str, list[Answers]]:
-    """What each port answered in each round, all of it checked."""
+    """What each was answered in each round, all of it checked."""
 
-    def measure(name: str, port: int) -> Callable[[], Awaitable[Answers]]:
+    def measure(name: str, each: Contender) -> Callable[[], Awaitable[Answers]]:
         async def answers() -> Answers:
-            given = await offer(site.bench, load, port, seconds)
-            return check(given, f"{load.name} through {name}")
+            given = await offer(bench, each.load, each.port, seconds)
+            return check(given, f"{each.load.name} through {name}")
 
         return answers
 
-    return await site.bench.alternate(
-        {name: measure(name, port) for name, port in ports.items()}
+    return await bench.alternate(
+        {name: measure(name, each) for name, each in contenders.items()}
     )
 
 

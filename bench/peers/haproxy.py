@@ -20,30 +20,32 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
     issuer: str
     audience: str
     scope: str
-    rs256: PublicKey  # of tokens in valid traffic
-    es256: PublicKey  # of tokens in floods, which are cheaper to make
+    rs256: PublicKey
+    es256: PublicKey
 
 
 class HAProxy(msgspec.Struct, frozen=True):
-    """Two ports of one process, for valid traffic and for floods."""
+    """One process. Its ports let tokens of one algorithm through, or of one kid."""
 
-    admits_port: int
-    refuses_port: int
+    rs256_port: int
+    es256_port: int
+    kid_port: int
 
 
 @contextmanager
 def haproxy(bench: Bench, upstream_port: int, trust: Trust) -> Iterator[HAProxy]:
     """On the core of the program under test."""
     program = installed("haproxy", bench)
-    admits, refuses = free_ports(2)
+    rs256, es256, kid = free_ports(3)
     keys = {"RS256_KEY": trust.rs256, "ES256_KEY": trust.es256}
     for name, key in keys.items():
         (bench.folder / f"{name}.pem").write_text(key.pem)
     environment = {
         **program.environment,
         **{name: str(bench.folder / f"{name}.pem") for name in keys},
-        "ADMITS_PORT": str(admits),
-        "REFUSES_PORT": str(refuses),
+        "RS256_PORT": str(rs256),
+        "ES256_PORT": str(es256),
+        "KID_PORT": str(kid),
         "UPSTREAM_PORT": str(upstream_port),
         "ISSUER": trust.issuer,
         "AUDIENCE": trust.audience,
@@ -53,8 +55,8 @@ def haproxy(bench: Bench, upstream_port: int, trust: Trust) -> Iterator[HAProxy]
     with bench.running(
         "haproxy",
         [program.path, "-db", "-f", _CONFIGURATION],
-        port=admits,
+        port=rs256,
         environment=environment,
         under_test=True,
     ):
-        yield HAProxy(admits, refuses)
+        yield HAProxy(rs256, es256, kid)

@@ -1,5 +1,6 @@
 """nginx as a plain proxy: one worker, connections kept alive on both sides."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,8 +19,8 @@ def nginx_proxy(bench: Bench, upstream_port: int) -> Iterator[Program]:
     """On the core of the program under test."""
     nginx = installed("nginx", bench)
     (port,) = free_ports(1)
-    folder = bench.folder / "nginx"
-    (folder / "temp").mkdir(parents=True)
+    folder = Path(tempfile.mkdtemp(prefix="nginx-", dir=bench.folder))
+    (folder / "temp").mkdir()
     configuration = Template(_CONFIGURATION.read_text()).substitute(
         port=port, upstream_port=upstream_port
     )

@@ -1,19 +1,24 @@
 """wrk: what it is told to send, and what came back."""
 
 import asyncio
+import math
 from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from bench.measuring.context import Bench
 from bench.measuring.failures import CannotMeasure
 from bench.peers.debian import installed
 
 CONNECTIONS = 64
-TRACE_ID = "{trace id}"
-"""Stands in a request where `Script.TRACE` puts an id that no request had before."""
+HOLE = "{hole}"
+"""Stands in a request where something else is to stand each time."""
+
+REST_SECONDS = 0.02
+"""How long a connection of a paced load rests before each request."""
 
 _SCRIPTS = Path(__file__).with_name("lua")
 _PATIENCE = 30  # seconds for one answer
@@ -24,16 +29,28 @@ class Script(Enum):
 
     SAME = "same.lua"
     ROTATE = "rotate.lua"
-    TRACE = "trace.lua"
+    FILL = "fill.lua"
+    PACED = "paced.lua"
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests in a file, and over how many connections they go."""
+    """Requests in files, and over how many connections they go."""
 
     name: str
     script: Script
-    file: Path
+    files: tuple[Path, ...]
     connections: int = CONNECTIONS
+
+    def over(self, connections: int) -> "Load":
+        """The same requests over so many connections."""
+        return replace(self, connections=connections)
+
+    def paced(self, rate: float) -> "Load":
+        """The same requests, at most `rate` a second of them."""
+        if self.script is not Script.FILL:
+            raise ValueError(f"{self.name} has no hole, and only such can be paced")
+        connections = math.ceil(rate * REST_SECONDS)
+        return replace(self, script=Script.PACED, connections=connections)
 
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,35 +86,46 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
     def _require_answers(self, what: str) -> None:
         if self.failed or not self.requests:
             raise CannotMeasure(
-                f"{what}: {self.failed} requests of {self.requests} got no answer"
+                f"{what}: {self.failed} of {self.requests} requests got no answer"
             )
 
 
-def same(bench: Bench, name: str, request: bytes, **how: int) -> Load:
-    """One request over and over, with a new `TRACE_ID` each time if it holds one."""
-    script = Script.TRACE if TRACE_ID.encode() in request else Script.SAME
-    return _load(bench, name, script, request, **how)
+def same(bench: Bench, name: str, request: bytes) -> Load:
+    """One request over and over."""
+    return Load(name=name, script=Script.SAME, files=(_file(bench, name, request),))
 
 
-def rotating(bench: Bench, name: str, requests: Iterable[bytes], **how: int) -> Load:
+def rotating(bench: Bench, name: str, requests: Iterable[bytes]) -> Load:
     """Many requests in turn."""
     lines = b"".join(b"%d\n%b" % (len(request), request) for request in requests)
-    return _load(bench, name, Script.ROTATE, lines, **how)
+    return Load(name=name, script=Script.ROTATE, files=(_file(bench, name, lines),))
+
+
+def traced(bench: Bench, name: str, request: bytes) -> Load:
+    """One request, with a trace id in its `HOLE` that no request had before."""
+    return Load(name=name, script=Script.FILL, files=(_file(bench, name, request),))
+
+
+def filled(bench: Bench, name: str, request: bytes, fillings: Iterable[str]) -> Load:
+    """One request, with the next of the fillings in its `HOLE`."""
+    lines = "".join(f"{filling}\n" for filling in fillings).encode()
+    files = (_file(bench, name, request), _file(bench, f"{name} fillings", lines))
+    return Load(name=name, script=Script.FILL, files=files)
 
 
 async def offer(bench: Bench, load: Load, port: int, seconds: float) -> Answers:
-    """As much of the load as is answered, for so long."""
+    """As much of the load as is answered, for so long (whole seconds)."""
     wrk = installed("wrk", bench)
     process = await asyncio.create_subprocess_exec(
         wrk.path,
         "--threads=1",
         f"--connections={load.connections}",
-        f"--duration={max(round(seconds), 1)}s",
+        f"--duration={seconds:.0f}s",
         f"--timeout={_PATIENCE}s",
         f"--script={_SCRIPTS / load.script.value}",
         f"http://127.0.0.1:{port}/",
         "--",
-        str(load.file),
+        *map(str, load.files),
         env={**wrk.environment, "LUA_PATH": f"{_SCRIPTS}/?.lua"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -110,14 +138,7 @@ async def offer(bench: Bench, load: Load, port: int, seconds: float) -> Answers:
         raise CannotMeasure(f"wrk failed ({load.name}): {last}") from None
 
 
-def _load(
-    bench: Bench,
-    name: str,
-    script: Script,
-    data: bytes,
-    *,
-    connections: int = CONNECTIONS,
-) -> Load:
-    file = bench.folder / f"{name.replace(' ', '-')}.requests"
+def _file(bench: Bench, name: str, data: bytes) -> Path:
+    file = bench.folder / f"{name.replace(' ', '-')}.load"
     file.write_bytes(data)
-    return Load(name=name, script=script, file=file, connections=connections)
+    return file

@@ -1,0 +1,37 @@
+"""Many live tokens in rotation, beside one: what the cache of verified tokens costs."""
+
+from bench.gateway.contest import Contender, contest, row, warm_up
+from bench.gateway.modes import chosen_modes
+from bench.gateway.site import open_site
+from bench.measuring.context import Bench
+from bench.measuring.figures import Row, ratio_at_least
+from bench.traffic.wrk import HOLE, filled, same
+
+TOKENS = 10_000
+WARM_UP_SECONDS = 3  # until every token has been verified once
+TARGET = ratio_at_least(0.9)
+
+
+async def run(bench: Bench) -> list[Row]:
+    site = await bench.shared(open_site)
+    modes = chosen_modes(bench)
+    tokens = [site.token(site.es256) for _ in range(TOKENS)]
+    one = same(bench, "one ES256 token", site.request(tokens[0]))
+    many = filled(bench, f"{TOKENS} tokens", site.request(HOLE), tokens)
+    async with site.gateways(modes) as gateways:
+        ports = {mode: gateway.port for mode, gateway in gateways.items()}
+        rotating = {f"{mode}, many": Contender(many, ports[mode]) for mode in modes}
+        single = {f"{mode}, one": Contender(one, ports[mode]) for mode in modes}
+        await warm_up(bench, rotating, seconds=WARM_UP_SECONDS)
+        measured = await contest(bench, rotating | single)
+    return [
+        row(
+            f"{TOKENS:,} live tokens in rotation",
+            measured[f"{mode}, many"],
+            measured[f"{mode}, one"],
+            mode=mode,
+            peer="itself with one",
+            target=TARGET,
+        )
+        for mode in modes
+    ]

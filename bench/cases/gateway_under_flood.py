@@ -1,0 +1,89 @@
+"""Valid traffic while a flood of all kinds of bad tokens is offered.
+
+At half of what the gateway can refuse by itself, measured in the same run.
+"""
+
+import asyncio
+from itertools import chain
+
+from bench.gateway.contest import rates, row
+from bench.gateway.forgeries import FLOODS, FORGED_ES256
+from bench.gateway.modes import Mode, chosen_modes
+from bench.gateway.site import open_site
+from bench.measuring.context import Bench
+from bench.measuring.figures import (
+    Figure,
+    Row,
+    ratio_at_least,
+    ratio_at_most,
+)
+from bench.measuring.processes import resident_bytes
+from bench.traffic.wrk import HOLE, Answers, Load, filled, offer, same
+from enforcement_gateway.testing.process import GatewayProcess
+
+HALF = 0.5
+CAPACITY_SECONDS = 2
+SECONDS = 2
+TARGET = ratio_at_least(0.5)
+FLAT = ratio_at_most(1.1)
+MEGABYTE = 1e6
+
+
+async def run(bench: Bench) -> list[Row]:
+    site = await bench.shared(open_site)
+    kinds = [flood.pool(site) for flood in (*FLOODS, FORGED_ES256)]
+    mixed = chain.from_iterable(zip(*kinds, strict=True))
+    flood = filled(bench, "a flood of all kinds", site.request(HOLE), mixed)
+    valid = same(bench, "valid traffic", site.request())
+    rows = []
+    for mode in chosen_modes(bench):
+        async with site.gateway(mode) as gateway:
+            rows += await _measure(bench, gateway, mode, flood=flood, valid=valid)
+    return rows
+
+
+async def _measure(
+    bench: Bench, gateway: GatewayProcess, mode: Mode, *, flood: Load, valid: Load
+) -> list[Row]:
+    port = gateway.port
+    (worker,) = await gateway.pids()
+    alone = await offer(bench, flood, port, CAPACITY_SECONDS)
+    capacity = alone.require_refused("a flood").rate
+    half = flood.paced(capacity * HALF)
+    floods: list[Answers] = []
+
+    async def calm() -> Answers:
+        return (await offer(bench, valid, port, SECONDS)).require_passed("calm")
+
+    async def flooded() -> Answers:
+        answers, refused = await asyncio.gather(
+            offer(bench, valid, port, SECONDS), offer(bench, half, port, SECONDS)
+        )
+        floods.append(refused.require_refused("the flood"))
+        return answers.require_passed("valid traffic in a flood")
+
+    before = resident_bytes(worker) / MEGABYTE
+    measured = await bench.alternate({"flooded": flooded, "calm": calm})
+    after = resident_bytes(worker) / MEGABYTE
+    offered = rates(floods).median
+    return [
+        row(
+            "valid traffic in a flood at half of capacity",
+            measured["flooded"],
+            measured["calm"],
+            mode=mode,
+            peer="without the flood",
+            target=TARGET,
+            note=f"{offered:,.0f} refused a second, {offered / capacity:.0%} "
+            f"of the {capacity:,.0f} without other traffic",
+        ),
+        Row(
+            what="memory of the worker after the floods",
+            mode=mode,
+            unit="MB",
+            ours=Figure.of([after]),
+            peer="before",
+            theirs=Figure.of([before]),
+            target=FLAT,
+        ),
+    ]

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import signal
 import sys
 from collections import Counter
@@ -28,6 +29,7 @@ from tollgate.eventlog import (
     open_event_log,
 )
 from tollgate.eventlog.chain import ChainBroken
+from tollgate.eventlog.committer import WORTH_ANOTHER_CALL
 from tollgate.eventlog.groups import arguments_of, encode_group
 from tollgate.events import EventMetadata, encode
 from tollgate.events.issuance import TokenIssued
@@ -41,6 +43,10 @@ from tollgate.migrations import (
 
 WORKER = Path(__file__).with_name("append_worker.py")
 LATER = datetime(2126, 1, 1, tzinfo=UTC)
+CALL = (
+    "SELECT * FROM registry.append"
+    "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+)
 
 
 def renamed(name: str = "x") -> OAuthAppRenamed:
@@ -158,6 +164,175 @@ class TestAppend:
             )
         )
         assert "Index Only Scan Backward using events_stream_version" in plan
+
+    async def test_a_stream_name_of_two_lines_fails_its_own_caller_and_no_other(
+        self, log: EventLog
+    ) -> None:
+        outcomes = await asyncio.gather(
+            log.append(group("source-1")),
+            log.append(group("source-2\nsource-3")),
+            log.append(group("source-4", expected={"source-1": 1})),
+            return_exceptions=True,
+        )
+        assert outcomes[0] == Appended(1, 1)
+        assert isinstance(outcomes[1], ValueError)
+        assert outcomes[2] == Appended(2, 2)
+
+    @pytest.mark.parametrize("seed", range(4))
+    async def test_a_call_decides_its_groups_as_if_each_came_alone(
+        self, log: EventLog, db: Connection, seed: int
+    ) -> None:
+        """Against a model, on calls whose groups get in each other's way."""
+        rng, model = random.Random(seed), LogModel()  # noqa: S311 - no secret
+        for _ in range(25):
+            call = [a_group(rng, model) for _ in range(rng.randint(1, 12))]
+            rows = await db.fetch(CALL, *arguments_of([encode_group(g) for g in call]))
+            assert [tuple(row) for row in rows] == [model.append(g) for g in call]
+        events = await log.read_after(0, limit=10_000)
+        assert [
+            (each.position, each.stream, each.version, bytes(each.data or b""))
+            for each in events
+        ] == model.events
+        await log.verify()
+
+
+class LogModel:
+    """What `append` promises, one group after another."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[int, str, int, bytes]] = []
+        self.versions: Counter[str] = Counter()
+        self.commands: dict[str, tuple[int, int]] = {}
+        self.spent: set[tuple[str, str]] = set()
+
+    def append(
+        self, group: AppendGroup
+    ) -> tuple[str, str | None, int | None, int | None]:
+        command, spend = group.command_id, group.spend
+        if command is not None and command in self.commands:
+            return "repeated", None, *self.commands[command]
+        for stream, version in group.expected.items():
+            if self.versions[stream] != version:
+                return "conflict", stream, None, None
+        if spend is not None:
+            if (spend.client_id, spend.jti) in self.spent:
+                return "spent", None, None, None
+            self.spent.add((spend.client_id, spend.jti))
+        if not group.events:
+            return "appended", None, None, None
+        first = len(self.events) + 1
+        for stream, event in group.events:
+            self.versions[stream] += 1
+            self.events.append(
+                (len(self.events) + 1, stream, self.versions[stream], encode(event))
+            )
+        if command is not None:
+            self.commands[command] = first, len(self.events)
+        return "appended", None, first, len(self.events)
+
+
+def a_group(rng: random.Random, model: LogModel) -> AppendGroup:
+    """Few streams, commands and jtis, so that groups meet; mostly right versions."""
+    streams = [f"source-{number}" for number in range(5)]
+    return AppendGroup(
+        events=[
+            (rng.choice(streams), renamed(rng.choice(["x", "é\n\t", '"\\', "\u2028"])))
+            for _ in range(rng.choice([0, 1, 1, 2, 3]))
+        ],
+        expected={
+            stream: model.versions[stream] + rng.choice([0, 0, 0, 1])
+            for stream in rng.sample(streams, rng.randint(0, 2))
+        },
+        metadata=EventMetadata(request_id=f"{rng.random()}"),
+        command_id=rng.choice([None, None, f"c{rng.randrange(40)}"]),
+        spend=rng.choice(
+            [
+                None,
+                Spend(
+                    client_id="app_1", jti=f"j\n{rng.randrange(40)}", expires_at=LATER
+                ),
+            ]
+        ),
+    )
+
+
+class TestCallsInFlight:
+    """Many appends at once go in two calls; each is as safe as one alone."""
+
+    MANY = 2 * WORTH_ANOTHER_CALL
+
+    async def test_many_appends_go_in_two_calls(
+        self, log: EventLog, db: Connection
+    ) -> None:
+        async with db.transaction():
+            await db.execute("SELECT * FROM registry.head FOR UPDATE")
+            appends = [
+                asyncio.create_task(log.append(group(f"source-{number}", "app-1")))
+                for number in range(self.MANY)
+            ]
+            await waiting_appends(db, at_least=2)
+        places = await asyncio.gather(*appends)
+        taken = sorted((place.first or 0, place.last or 0) for place in places)
+        assert taken == [(n, n + 1) for n in range(1, 2 * self.MANY, 2)]
+        assert (await log.verify()).position == 2 * self.MANY
+
+    async def test_few_appends_beside_a_call_in_flight_wait_for_its_end(
+        self, log: EventLog, db: Connection
+    ) -> None:
+        async with db.transaction():
+            await db.execute("SELECT * FROM registry.head FOR UPDATE")
+            first = asyncio.create_task(log.append(group("source-1")))
+            await waiting_appends(db, at_least=1)
+            later = [
+                asyncio.create_task(log.append(group("source-1")))
+                for _ in range(WORTH_ANOTHER_CALL - 1)
+            ]
+            await log.head()  # a round trip, in which a second call would have gone
+            assert await waiting_appends(db, at_least=1) == 1
+        assert await first == Appended(1, 1)
+        places = await asyncio.gather(*later)
+        assert sorted(place.first or 0 for place in places) == [
+            *range(2, WORTH_ANOTHER_CALL + 1)
+        ]
+
+    async def test_who_awaits_one_append_before_the_next_sees_them_in_order(
+        self, log: EventLog
+    ) -> None:
+        async def write(stream: str) -> None:
+            for version in range(10):
+                await log.append(group(stream, expected={stream: version}))
+
+        await asyncio.gather(*(write(f"source-{n}") for n in range(2 * self.MANY)))
+        assert (await log.verify()).position == 20 * self.MANY
+
+    async def test_a_call_that_is_cut_costs_the_other_nothing(
+        self, log: EventLog, db: Connection
+    ) -> None:
+        """Of two calls one loses its session: named groups are tried again."""
+        async with db.transaction():
+            await db.execute("SELECT * FROM registry.head FOR UPDATE")
+            appends = [
+                asyncio.create_task(
+                    log.append(
+                        group(
+                            f"a-{number}",
+                            command_id=f"c{number}" if number % 2 else None,
+                        )
+                    )
+                )
+                for number in range(self.MANY)
+            ]
+            await waiting_appends(db, at_least=2)
+            await terminate_waiting_appends(db, at_most=1)
+            # Its anonymous half is told at once, while the lock is still held.
+            async with asyncio.timeout(5):
+                while sum(each.done() for each in appends) < self.MANY // 4:
+                    await asyncio.sleep(0.01)
+        outcomes = await asyncio.gather(*appends, return_exceptions=True)
+        kinds = Counter(type(outcome) for outcome in outcomes)
+        lost = self.MANY // 4
+        assert kinds == {Appended: self.MANY - lost, AppendOutcomeUnknown: lost}
+        assert (await log.verify()).position == self.MANY - lost
 
 
 class TestSpentAssertions:
@@ -386,8 +561,7 @@ class TestAppendOnly:
             await db.execute(f"SET ROLE {role}")
             await db.fetch("SELECT * FROM registry.events")
             await db.fetch(
-                "SELECT * FROM registry.append"
-                "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+                CALL,
                 *arguments_of([encode_group(group("a-1"))]),
             )
             assert await db.fetchval("SELECT count(*) FROM registry.events") == 1
@@ -526,17 +700,29 @@ class TestTrouble:
         assert await log.append(group("a-1", expected={"a-1": 0})) == Appended(1, 1)
 
 
-async def terminate_waiting_appends(db: Connection) -> None:
-    """End the sessions that wait for the head row, as soon as there are any."""
-    ended = 0
+WAITING = """
+    SELECT pid FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
+
+
+async def waiting_appends(db: Connection, *, at_least: int) -> int:
+    """How many sessions wait for the head row, as soon as there are that many."""
+    waiting = 0
     async with asyncio.timeout(5):
-        while not ended:
+        while waiting < at_least:
             # A transaction sees the activity as it was when it first looked.
             await db.execute("SELECT pg_stat_clear_snapshot()")
-            ended = await db.fetchval(
-                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            )
+            waiting = len(await db.fetch(WAITING))
+    return waiting
+
+
+async def terminate_waiting_appends(db: Connection, *, at_most: int = 100) -> None:
+    """End sessions that wait for the head row, as soon as there are any."""
+    await waiting_appends(db, at_least=1)
+    await db.execute(
+        f"SELECT pg_terminate_backend(pid) FROM ({WAITING} LIMIT {at_most}) AS waiting"  # noqa: S608
+    )
 
 
 class AnswerEater:

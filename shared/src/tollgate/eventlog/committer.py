@@ -1,13 +1,15 @@
 """Group commit: the appends of a process that wait at the same time share one call.
 
-Lock and disk flush are paid once per call. One call is in flight at a time; whatever
-queues up meanwhile is the next.
+Lock and disk flush are paid once per call. Whatever queues up while a call is in flight
+is the next; if that is many, it is sent at once, on a connection of its own, and waits
+for the lock in the database while the call before it is written to disk (ADR 23).
 """
 
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import asyncpg
 import structlog
@@ -37,6 +39,12 @@ from tollgate.eventlog.groups import (
 MAX_GROUPS = 200
 """Groups in one call: beyond it a longer call gains little and delays its first."""
 
+CALLS_IN_FLIGHT = 2
+"""The database works on one while the other is made or told; a third would wait."""
+
+WORTH_ANOTHER_CALL = 24
+"""Groups worth a call of their own beside one in flight; fewer wait for its end."""
+
 MAX_WAITING = 10_000
 """Groups that may wait; more would only time out."""
 
@@ -54,11 +62,11 @@ class _Waiting:
 
     __slots__ = ("deadline", "encoded", "future", "sent")
 
-    def __init__(self, encoded: EncodedGroup, deadline: float) -> None:
+    def __init__(
+        self, encoded: EncodedGroup, deadline: float, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self.encoded = encoded
-        self.future: asyncio.Future[Appended] = (
-            asyncio.get_running_loop().create_future()
-        )
+        self.future: asyncio.Future[Appended] = loop.create_future()
         self.deadline = deadline
         self.sent = False
 
@@ -85,7 +93,12 @@ class _Waiting:
 
 
 class GroupCommitter:
-    """Appends for one log. `run` must be running while `append` is called."""
+    """Appends for one log. At least one `run` must be running while `append` is called.
+
+    Each `run` has a connection of its own and keeps one call in flight. Between calls
+    in flight at the same time there is no order: whoever wants one append to follow
+    another awaits the first.
+    """
 
     def __init__(self, url: str, schema: str, application_name: str) -> None:
         self._url = url
@@ -95,56 +108,99 @@ class GroupCommitter:
             "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
         )
         self._waiting: deque[_Waiting] = deque()
-        self._wake = asyncio.Event()
-        self._connection: Connection | None = None
+        self._lanes = 0
+        self._idle: list[_Lane] = []
+        self._in_flight: list[list[_Waiting]] = []
+        self._sweep: asyncio.TimerHandle | None = None
 
     async def append(self, group: AppendGroup) -> Appended:
         """Append `group` within `DEADLINE` seconds, or raise as `errors` tells."""
         if len(self._waiting) >= MAX_WAITING:
             raise LogUnavailable("too many appends are waiting")
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(encode_group(group), loop.time() + DEADLINE)
+        waiting = _Waiting(encode_group(group), loop.time() + DEADLINE, loop)
         self._waiting.append(waiting)
-        self._wake.set()
-        timer = loop.call_at(waiting.deadline, waiting.give_up)
-        try:
-            return await waiting.future
-        finally:
-            timer.cancel()
+        if self._sweep is None:
+            self._sweep = loop.call_at(waiting.deadline, self._tell_who_waits_too_long)
+        self._wake_a_lane()
+        return await waiting.future
 
     async def run(self) -> None:
         """Commit whatever waits, until cancelled; then nobody is left waiting."""
+        lane = _Lane(self._url, self._application_name)
+        self._lanes += 1
         try:
             while True:
-                await self._wake.wait()
-                self._wake.clear()
-                while self._waiting:
-                    count = min(MAX_GROUPS, len(self._waiting))
-                    batch = [self._waiting.popleft() for _ in range(count)]
-                    await self._commit(batch)
+                if not self._is_worth_a_call():
+                    await self._rest(lane)
+                elif await self._is_connected(lane):
+                    await self._commit_the_next(lane)
         finally:
-            self._drop_connection()
+            self._lanes -= 1
+            lane.drop_connection()
             while self._waiting:
                 self._waiting.popleft().give_up()
 
-    async def _commit(self, batch: Sequence[_Waiting]) -> None:
+    def _is_worth_a_call(self) -> bool:
+        """Whether what waits should be sent now, by a lane that has nothing to do."""
+        if self._in_flight:
+            return len(self._waiting) >= WORTH_ANOTHER_CALL
+        return bool(self._waiting)
+
+    def _wake_a_lane(self) -> None:
+        all_rest = len(self._idle) == self._lanes
+        if self._idle and (all_rest or len(self._waiting) >= WORTH_ANOTHER_CALL):
+            self._idle.pop().wake.set()
+
+    async def _rest(self, lane: "_Lane") -> None:
+        lane.wake.clear()
+        self._idle.append(lane)
+        try:
+            await lane.wake.wait()
+        finally:
+            if lane in self._idle:
+                self._idle.remove(lane)
+
+    async def _is_connected(self, lane: "_Lane") -> bool:
+        """Connect before anything is taken: another lane may be able to send it."""
+        try:
+            await lane.connected()
+        except _TryAgain as trouble:
+            await self._pause(trouble, self._waiting)
+            self._waiting = deque(
+                each for each in self._waiting if not each.future.done()
+            )
+            return False
+        return True
+
+    async def _commit_the_next(self, lane: "_Lane") -> None:
+        count = len(self._waiting)
+        if not self._in_flight and self._lanes > 1 and count >= 2 * WORTH_ANOTHER_CALL:
+            count //= 2  # the other half goes at once as well, by another lane
+        batch = [self._waiting.popleft() for _ in range(min(count, MAX_GROUPS))]
+        self._in_flight.append(batch)
+        self._wake_a_lane()
+        try:
+            await self._commit(lane, batch)
+        finally:
+            self._in_flight.remove(batch)
+
+    async def _commit(self, lane: "_Lane", batch: Sequence[_Waiting]) -> None:
         """Settle every group of `batch`, trying again where that is safe."""
         try:
             while batch := [each for each in batch if not each.future.done()]:
                 try:
-                    connection = await self._connected()
-                    await self._send(connection, batch)
+                    await self._send(lane, batch)
                 except _TryAgain as trouble:
-                    logger.warning("append failed", reason=trouble.reason)
-                    await asyncio.sleep(RETRY_PAUSE)
-                    _tell_who_has_no_time_left(batch)
+                    await self._pause(trouble, batch)
                 except (asyncpg.PostgresError, ValueError) as error:
-                    await self._try_each_alone(batch, error)
+                    await self._try_each_alone(lane, batch, error)
         finally:  # cancelled: whoever still waits is told what is known
             for each in batch:
                 each.give_up()
 
-    async def _send(self, connection: Connection, batch: Sequence[_Waiting]) -> None:
+    async def _send(self, lane: "_Lane", batch: Sequence[_Waiting]) -> None:
+        connection = await lane.connected()
         retried = {each for each in batch if each.sent}
         arguments = arguments_of([each.encoded for each in batch])
         for each in batch:
@@ -155,12 +211,12 @@ class GroupCommitter:
             for each in batch:
                 each.sent = each in retried
             if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-                self._drop_connection()  # a standby: the primary may be elsewhere
+                lane.drop_connection()  # a standby: the primary may be elsewhere
             raise _TryAgain(error) from error
         except LOST as error:
             if isinstance(error, ValueError):
                 raise  # asyncpg could not encode an argument: it is about the data
-            self._drop_connection()
+            lane.drop_connection()
             for each in batch:
                 if not each.can_be_sent_again:
                     each.give_up()
@@ -180,7 +236,7 @@ class GroupCommitter:
                     each.settle(AlreadySpent())
 
     async def _try_each_alone(
-        self, batch: Sequence[_Waiting], error: Exception
+        self, lane: "_Lane", batch: Sequence[_Waiting], error: Exception
     ) -> None:
         """The call failed on its data: one group's fault is nothing to the others."""
         for each in batch:
@@ -190,9 +246,47 @@ class GroupCommitter:
             batch[0].settle(error)
             return
         for each in batch:
-            await self._commit([each])
+            await self._commit(lane, [each])
 
-    async def _connected(self) -> Connection:
+    async def _pause(self, trouble: "_TryAgain", held_up: Iterable[_Waiting]) -> None:
+        """Before the next try; it must not outlast its callers.
+
+        Else a plain no would turn into "unknown".
+        """
+        logger.warning("append failed", reason=trouble.reason)
+        await asyncio.sleep(RETRY_PAUSE)
+        now = asyncio.get_running_loop().time()
+        for each in held_up:
+            if each.deadline - now < LOCK_TIMEOUT:
+                each.give_up()
+
+    def _tell_who_waits_too_long(self) -> None:
+        """One timer for all appends, set for whoever is next to run out of time."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        next_deadline: float | None = None
+        for each in chain(*self._in_flight, self._waiting):
+            if each.deadline <= now:
+                each.give_up()
+            elif not each.future.done():
+                next_deadline = min(each.deadline, next_deadline or each.deadline)
+        self._sweep = (
+            None
+            if next_deadline is None
+            else loop.call_at(next_deadline, self._tell_who_waits_too_long)
+        )
+
+
+class _Lane:
+    """A connection that appends are sent on, one call at a time."""
+
+    def __init__(self, url: str, application_name: str) -> None:
+        self._url = url
+        self._application_name = application_name
+        self._connection: Connection | None = None
+        self.wake = asyncio.Event()
+
+    async def connected(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
             try:
                 self._connection = await connect(
@@ -202,19 +296,11 @@ class GroupCommitter:
                 raise _TryAgain(error) from error
         return self._connection
 
-    def _drop_connection(self) -> None:
+    def drop_connection(self) -> None:
         if self._connection is not None:
             with contextlib.suppress(Exception):
                 self._connection.terminate()
             self._connection = None
-
-
-def _tell_who_has_no_time_left(batch: Sequence[_Waiting]) -> None:
-    """A try that may outlast its caller would turn a plain no into "unknown"."""
-    now = asyncio.get_running_loop().time()
-    for each in batch:
-        if each.deadline - now < LOCK_TIMEOUT:
-            each.give_up()
 
 
 class _TryAgain(Exception):

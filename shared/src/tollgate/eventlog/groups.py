@@ -4,10 +4,9 @@ See `migrations/0002_append.sql` for the meaning of each array.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -15,9 +14,10 @@ from tollgate.eventlog.chain import event_digest
 from tollgate.events import Event, EventMetadata, encode
 from tollgate.events.recorded import tag_of
 
+T = TypeVar("T")
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spend:
+
+class Spend(msgspec.Struct, frozen=True, kw_only=True):
     """A client assertion to use up: it works once for its client."""
 
     client_id: str
@@ -25,8 +25,7 @@ class Spend:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppendGroup:
+class AppendGroup(msgspec.Struct, frozen=True, kw_only=True):
     """Events that are recorded all or not at all, and what must hold for it.
 
     `expected` names the version that each stream the decision relied on must still
@@ -36,14 +35,13 @@ class AppendGroup:
     """
 
     events: Sequence[tuple[str, Event]] = ()
-    expected: Mapping[str, int] = field(default_factory=dict)
-    metadata: EventMetadata = field(default_factory=EventMetadata)
+    expected: Mapping[str, int] = {}
+    metadata: EventMetadata = EventMetadata()
     command_id: str | None = None
     spend: Spend | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(msgspec.Struct, frozen=True):
     """Where the events stand: positions `first` to `last`; None if there were none."""
 
     first: int | None
@@ -54,55 +52,83 @@ class EncodedGroup(msgspec.Struct, frozen=True):
     """A group with everything computed that needs no lock."""
 
     group: AppendGroup
-    events: list[tuple[str, str, str, str, bytes]]
-    """stream, type, data, metadata, digest"""
+    types: list[str]
+    data: list[bytes]
+    digests: list[bytes]
+    metadata: bytes
 
 
 def encode_group(group: AppendGroup) -> EncodedGroup:
     """Serialise and digest `group`, outside the lock."""
     metadata = encode(group.metadata)
     metadata_digest = hashlib.sha256(metadata).digest()
-    metadata_text = metadata.decode()
-    events = []
+    types: list[str] = []
+    data: list[bytes] = []
+    digests: list[bytes] = []
     for stream, event in group.events:
         event_type = tag_of(type(event))
-        data = encode(event)
-        digest = event_digest(
-            stream, event_type, hashlib.sha256(data).digest(), metadata_digest
+        encoded = encode(event)
+        types.append(event_type)
+        data.append(encoded)
+        digests.append(
+            event_digest(
+                stream, event_type, hashlib.sha256(encoded).digest(), metadata_digest
+            )
         )
-        events.append((stream, event_type, data.decode(), metadata_text, digest))
-    return EncodedGroup(group, events)
+    return EncodedGroup(group, types, data, digests, metadata)
 
 
 def arguments_of(groups: Sequence[EncodedGroup]) -> list[Any]:
-    """The arguments of the SQL function `append` for these groups, in order."""
+    """The arguments of the SQL function `append` for these groups, in order.
+
+    Raises `ValueError` if the name of a stream holds a line feed.
+    """
     slots: dict[str, int] = {}
-
-    def slot_of(stream: str) -> int:
-        return slots.setdefault(stream, len(slots) + 1)
-
-    expectations: list[tuple[int, int, int]] = []
-    events: list[tuple[int, int, str, str, str, bytes]] = []
-    for number, encoded in enumerate(groups, start=1):
-        expectations.extend(
-            (number, slot_of(stream), version)
-            for stream, version in encoded.group.expected.items()
-        )
-        events.extend(
-            (number, slot_of(stream), event_type, data, metadata, digest)
-            for stream, event_type, data, metadata, digest in encoded.events
-        )
+    expectation_slots: list[int] = []
+    expectation_versions: list[int] = []
+    event_slots: list[int] = []
+    types: list[str] = []
+    data: list[bytes] = []
+    digests: list[bytes] = []
+    for encoded in groups:
+        for stream, version in encoded.group.expected.items():
+            expectation_slots.append(slots.setdefault(stream, len(slots) + 1))
+            expectation_versions.append(version)
+        for stream, _ in encoded.group.events:
+            event_slots.append(slots.setdefault(stream, len(slots) + 1))
+        types += encoded.types
+        data += encoded.data
+        digests += encoded.digests
     spends = [encoded.group.spend for encoded in groups]
     return [
-        list(slots),
-        *_columns(expectations, 3),
-        *_columns(events, 6),
-        [encoded.group.command_id for encoded in groups],
-        [spend.client_id if spend else None for spend in spends],
-        [spend.jti if spend else None for spend in spends],
-        [spend.expires_at if spend else None for spend in spends],
+        _lines_of(slots),
+        _array_of(len(encoded.group.expected) for encoded in groups),
+        _array_of(expectation_slots),
+        _array_of(expectation_versions),
+        _array_of(len(encoded.data) for encoded in groups),
+        _array_of(event_slots),
+        "\n".join(types),
+        b"\n".join(data),
+        b"".join(digests),
+        b"\n".join([encoded.metadata for encoded in groups]),
+        _or_none([encoded.group.command_id for encoded in groups]),
+        _or_none([spend.client_id if spend else None for spend in spends]),
+        _or_none([spend.jti if spend else None for spend in spends]),
+        _or_none([spend.expires_at if spend else None for spend in spends]),
     ]
 
 
-def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
-    return [[row[column] for row in rows] for column in range(width)]
+def _lines_of(streams: Collection[str]) -> str:
+    lines = "\n".join(streams)
+    if lines.count("\n") != max(len(streams) - 1, 0):
+        raise ValueError("the name of a stream holds a line feed")
+    return lines
+
+
+def _array_of(numbers: Iterable[int]) -> str:
+    """As PostgreSQL reads an array of integers from text."""
+    return "{" + ",".join(map(str, numbers)) + "}"
+
+
+def _or_none(column: list[T | None]) -> list[T | None] | None:
+    return column if any(each is not None for each in column) else None

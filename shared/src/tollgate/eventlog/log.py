@@ -11,7 +11,7 @@ import msgspec
 from tollgate.background import running
 from tollgate.database import LOST, UNDONE, Pool
 from tollgate.eventlog.chain import Chain, genesis
-from tollgate.eventlog.committer import GroupCommitter
+from tollgate.eventlog.committer import CALLS_IN_FLIGHT, GroupCommitter
 from tollgate.eventlog.errors import LogUnavailable
 from tollgate.eventlog.groups import Appended, AppendGroup
 from tollgate.events import RecordedEvent
@@ -163,7 +163,7 @@ def recorded_event(row: asyncpg.Record) -> RecordedEvent:
 async def open_event_log(
     name: str, pool: Pool, url: str, *, application_name: str = "tollgate"
 ) -> AsyncIterator[EventLog]:
-    """The log in schema `name`: reads through `pool`, appends on its own connection."""
+    """The log in schema `name`: read through `pool`, appended to beside it."""
     committer = GroupCommitter(url, name, application_name)
-    async with running(committer.run()):
+    async with running(*(committer.run() for _ in range(CALLS_IN_FLIGHT))):
         yield EventLog(name, pool, committer)

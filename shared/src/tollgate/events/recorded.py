@@ -107,9 +107,12 @@ def _digest(raw: msgspec.Raw | None, digest: str | None) -> bytes:
         raise UnreadableEvent("a digest is not hex") from error
 
 
+_encoder = msgspec.json.Encoder(order="deterministic")
+
+
 def encode(fact: Any) -> bytes:  # noqa: ANN401 - any Event or EventMetadata
     """The JSON that goes into the log: compact, members in a fixed order."""
-    return msgspec.json.encode(fact, order="deterministic")
+    return _encoder.encode(fact)
 
 
 class EventDecoder:

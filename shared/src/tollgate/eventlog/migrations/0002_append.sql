@@ -36,11 +36,22 @@ CREATE INDEX spent_jtis_expires_at ON spent_jtis (expires_at);
 -- Appends groups of events in order and says what became of each. A group is appended
 -- whole or not at all, and what is wrong with one group is nothing to the others.
 --
--- Arrays come in three lengths:
---   slots         streams: every stream named anywhere in the call, once
---   expectations  sorted by group: the stream of the slot must be at that version
---   events        sorted by group; digest is `chain.event_digest` of the event
---   groups        command_ids, spend_*: null where the group has none
+-- Drivers encode an array element by element, which costs a writer more than all else
+-- that is done for an event. So lists come packed: texts one a line (JSON without
+-- spaces, stream names and tags hold no line feed), integers as an array's text.
+--
+--   stream_names          every stream named anywhere in the call, once; its line is
+--                         its slot
+--   expectation_counts    of each group; the expectations themselves follow in order:
+--   expectation_slots       the stream of this slot must be
+--   expectation_versions    at this version
+--   event_counts          of each group; the events themselves follow in order:
+--   event_slots             stream
+--   event_types             tag
+--   event_data              JSON, UTF-8
+--   event_digests           `chain.event_digest`, 32 bytes each
+--   group_metadata        JSON of each group's events, UTF-8
+--   command_ids, spend_*  of each group, null where it has none; null if none has
 --
 -- outcome per group, in order:
 --   appended  first_position … last_position (null if the group has no events)
@@ -52,16 +63,16 @@ CREATE INDEX spent_jtis_expires_at ON spent_jtis (expires_at);
 -- holder of the lock committed. Groups are decided against versions as the groups
 -- before them in the same call left them.
 CREATE FUNCTION append(
-    streams              text[],
-    expectation_groups   integer[],
-    expectation_slots    integer[],
-    expectation_versions integer[],
-    event_groups         integer[],
-    event_slots          integer[],
-    event_types          text[],
-    event_data           text[],
-    event_metadata       text[],
-    event_digests        bytea[],
+    stream_names         text,
+    expectation_counts   text,
+    expectation_slots    text,
+    expectation_versions text,
+    event_counts         text,
+    event_slots          text,
+    event_types          text,
+    event_data           bytea,
+    event_digests        bytea,
+    group_metadata       bytea,
     command_ids          text[],
     spend_clients        text[],
     spend_jtis           text[],
@@ -73,25 +84,38 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
 DECLARE
-    place         bigint;
-    chain         bytea;
-    moment        timestamptz;
-    micros        bytea;
-    versions      integer[];
-    digests       bytea[] := event_digests;
-    group_count   integer := cardinality(command_ids);
-    event_count   integer := cardinality(event_groups);
-    e             integer := 1;
-    x             integer := 1;
-    slot          integer;
-    new_positions bigint[] := array_fill(NULL::bigint, ARRAY[event_count]);
-    new_versions  integer[] := array_fill(NULL::integer, ARRAY[event_count]);
-    new_hashes    bytea[] := array_fill(NULL::bytea, ARRAY[event_count]);
-    start         bigint;
-    verdict       text;
-    reason        text;
-    known_first   bigint;
-    known_last    bigint;
+    -- An array in a variable is kept unpacked: each element is found at once.
+    streams      CONSTANT text[]    := string_to_array(stream_names, E'\n');
+    x_counts     CONSTANT integer[] := expectation_counts::integer[];
+    x_slots      CONSTANT integer[] := expectation_slots::integer[];
+    x_versions   CONSTANT integer[] := expectation_versions::integer[];
+    e_counts     CONSTANT integer[] := event_counts::integer[];
+    e_slots      CONSTANT integer[] := event_slots::integer[];
+    e_types      CONSTANT text[]    := string_to_array(event_types, E'\n');
+    e_data       CONSTANT text[]    :=
+        string_to_array(convert_from(event_data, 'UTF8'), E'\n');
+    g_metadata   CONSTANT text[]    :=
+        string_to_array(convert_from(group_metadata, 'UTF8'), E'\n');
+    g_commands   CONSTANT text[]    := command_ids;
+    g_clients    CONSTANT text[]    := spend_clients;
+    g_jtis       CONSTANT text[]    := spend_jtis;
+    event_count  CONSTANT integer   := cardinality(e_slots);
+
+    versions     integer[];
+    place        bigint;
+    chain        bytea;
+    moment       timestamptz;
+    micros       bytea;
+    start        bigint;
+    e            integer := 0;
+    x            integer := 0;
+    slot         integer;
+
+    -- Of each event; null in those of a group that is not appended.
+    e_groups     integer[] := array_fill(NULL::integer, ARRAY[event_count]);
+    e_positions  bigint[]  := array_fill(NULL::bigint, ARRAY[event_count]);
+    e_versions   integer[] := array_fill(NULL::integer, ARRAY[event_count]);
+    e_hashes     bytea[]   := array_fill(NULL::bytea, ARRAY[event_count]);
 BEGIN
     SELECT head.position, head.hash, greatest(head.recorded_at, clock_timestamp())
     INTO place, chain, moment
@@ -107,69 +131,63 @@ BEGIN
     INTO versions
     FROM unnest(streams) WITH ORDINALITY AS named (stream, slot);
 
-    FOR g IN 1 .. group_count LOOP
-        verdict := 'appended';
-        reason := NULL;
-        known_first := NULL;
-        known_last := NULL;
+    FOR g IN 1 .. cardinality(e_counts) LOOP
+        outcome := 'appended';
+        detail := NULL;
+        first_position := NULL;
+        last_position := NULL;
 
-        IF command_ids[g] IS NOT NULL THEN
-            SELECT commands.first_position, commands.last_position
-            INTO known_first, known_last
-            FROM commands WHERE commands.command_id = command_ids[g];
+        IF g_commands[g] IS NOT NULL THEN
+            SELECT known.first_position, known.last_position
+            INTO first_position, last_position
+            FROM commands AS known WHERE known.command_id = g_commands[g];
             IF FOUND THEN
-                verdict := 'repeated';
+                outcome := 'repeated';
             END IF;
         END IF;
 
-        WHILE x <= cardinality(expectation_groups) AND expectation_groups[x] = g LOOP
-            IF verdict = 'appended'
-                AND versions[expectation_slots[x]] <> expectation_versions[x]
-            THEN
-                verdict := 'conflict';
-                reason := streams[expectation_slots[x]];
-            END IF;
+        FOR i IN 1 .. x_counts[g] LOOP
             x := x + 1;
+            IF outcome = 'appended' AND versions[x_slots[x]] <> x_versions[x] THEN
+                outcome := 'conflict';
+                detail := streams[x_slots[x]];
+            END IF;
         END LOOP;
 
-        IF verdict = 'appended' AND spend_jtis[g] IS NOT NULL THEN
+        IF outcome = 'appended' AND g_jtis[g] IS NOT NULL THEN
             INSERT INTO spent_jtis (client_id, jti, expires_at)
-            VALUES (spend_clients[g], spend_jtis[g], spend_expiries[g])
+            VALUES (g_clients[g], g_jtis[g], spend_expiries[g])
             ON CONFLICT DO NOTHING;
             IF NOT FOUND THEN
-                verdict := 'spent';
+                outcome := 'spent';
             END IF;
         END IF;
 
-        WHILE e <= event_count AND event_groups[e] = g LOOP
-            IF verdict = 'appended' THEN
-                slot := event_slots[e];
+        IF outcome <> 'appended' THEN
+            e := e + e_counts[g];
+        ELSIF e_counts[g] > 0 THEN
+            first_position := place + 1;
+            FOR i IN 1 .. e_counts[g] LOOP
+                e := e + 1;
                 place := place + 1;
+                slot := e_slots[e];
                 versions[slot] := versions[slot] + 1;
                 chain := sha256(
                     chain || int8send(place) || int4send(versions[slot])
-                    || micros || digests[e]
+                    || micros || substr(event_digests, 32 * e - 31, 32)
                 );
-                new_positions[e] := place;
-                new_versions[e] := versions[slot];
-                new_hashes[e] := chain;
-                known_first := coalesce(known_first, place);
-                known_last := place;
+                e_groups[e] := g;
+                e_positions[e] := place;
+                e_versions[e] := versions[slot];
+                e_hashes[e] := chain;
+            END LOOP;
+            last_position := place;
+            IF g_commands[g] IS NOT NULL THEN
+                INSERT INTO commands (command_id, first_position, last_position)
+                VALUES (g_commands[g], first_position, last_position);
             END IF;
-            e := e + 1;
-        END LOOP;
-
-        IF verdict = 'appended' AND command_ids[g] IS NOT NULL
-            AND known_first IS NOT NULL
-        THEN
-            INSERT INTO commands (command_id, first_position, last_position)
-            VALUES (command_ids[g], known_first, known_last);
         END IF;
 
-        outcome := verdict;
-        detail := reason;
-        first_position := known_first;
-        last_position := known_last;
         RETURN NEXT;
     END LOOP;
 
@@ -179,13 +197,10 @@ BEGIN
             position, stream, version, type, data, metadata, recorded_at, hash
         )
         SELECT
-            new.position, streams[new.slot], new.version, new.type, new.data,
-            new.metadata, moment, new.hash
-        FROM unnest(
-            new_positions, event_slots, new_versions, event_types, event_data,
-            event_metadata, new_hashes
-        ) AS new (position, slot, version, type, data, metadata, hash)
-        WHERE new.position IS NOT NULL;
+            e_positions[i], streams[e_slots[i]], e_versions[i], e_types[i], e_data[i],
+            g_metadata[e_groups[i]], moment, e_hashes[i]
+        FROM generate_series(1, event_count) AS i
+        WHERE e_positions[i] IS NOT NULL;
 
         UPDATE head SET position = place, hash = chain, recorded_at = moment;
         -- Once per call: a notification in every commit costs most of the throughput.

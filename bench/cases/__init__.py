@@ -15,6 +15,7 @@ from bench.cases import (
     gateway_tokens,
     gateway_under_flood,
     gateway_workers,
+    scale,
 )
 from bench.measuring.context import Bench
 from bench.measuring.figures import Row
@@ -52,4 +53,5 @@ CASES: tuple[Case, ...] = (
         gateway_under_flood.run,
         GATEWAY,
     ),
+    Case("scale", "A view of a million sources", scale.run),
 )

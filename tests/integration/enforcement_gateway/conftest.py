@@ -114,6 +114,7 @@ class World:
             keys={
                 KID: AppKey(kid=KID, name="first", alg="RS256", pem="PEM", version=2)
             },
+            honoured=(f"{KID}/2",),
         )
         self.view.registry.apps[client_id] = app
         return app

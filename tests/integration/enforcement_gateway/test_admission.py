@@ -268,7 +268,7 @@ class TestStale:
         assert (answer.status, code_of(answer)) == (401, "token_revoked")
 
     async def test_a_kept_key_keeps_its_tokens(self, gateway, world):
-        world.change_app(keys={}, kept_keys=frozenset({"client-key/2"}), version=3)
+        world.change_app(keys={}, honoured=("client-key/2",), version=3)
         assert (await gateway.ask(gateway.batch(), token=world.token())).status == 200
 
 
@@ -295,9 +295,7 @@ class TestUnknownIsNotNo:
             "app_key_unknown": (
                 {},
                 {"key": "client-key/7"},
-                lambda: world.change_app(
-                    kept_keys=frozenset({"client-key/7"}), version=7
-                ),
+                lambda: world.change_app(honoured=("client-key/7",), version=7),
             ),
             "token_signing_key_unknown": (
                 {},

@@ -44,6 +44,7 @@ class OAuthApp(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=T
     """`version` 0 means that there is no such app; `token_lifetime` is in seconds.
 
     `kept_keys` holds the `key` claims whose key was deleted with `keep_tokens`;
+    `honoured` those and the claims of `keys`, which are all whose tokens are alive.
     `sources` are those connected, in the order in which they were.
     """
 
@@ -55,6 +56,7 @@ class OAuthApp(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=T
     scopes: frozenset[str] = frozenset()
     keys: dict[str, AppKey] = {}
     kept_keys: frozenset[str] = frozenset()
+    honoured: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     deleted: bool = False
 
@@ -64,11 +66,7 @@ class OAuthApp(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=T
 
     def honours(self, key: str) -> bool:
         """Whether tokens minted with the key of that claim are still alive."""
-        if key in self.kept_keys:
-            return True
-        kid, _, _ = key.rpartition("/")
-        held = self.keys.get(kid)
-        return held is not None and held.claim == key
+        return key in self.honoured
 
 
 @lru_cache(maxsize=1024)
@@ -103,16 +101,12 @@ def evolve(app: OAuthApp, event: OAuthAppEvent, version: int) -> OAuthApp:
                 pem=event.pem,
                 version=version,
             )
-            return replace(app, version=version, keys={**app.keys, key.kid: key})
+            return _with_keys(app, version, {**app.keys, key.kid: key}, app.kept_keys)
         case KeyDeleted(kid=kid, keep_tokens=keep_tokens):
             gone = app.keys.get(kid)
             kept = {gone.claim} if gone is not None and keep_tokens else set()
-            return replace(
-                app,
-                version=version,
-                keys={other: key for other, key in app.keys.items() if other != kid},
-                kept_keys=app.kept_keys | kept,
-            )
+            left = {other: key for other, key in app.keys.items() if other != kid}
+            return _with_keys(app, version, left, app.kept_keys | kept)
         case SourceConnected(source_id=source_id):
             sources = app.sources
             if source_id not in sources:
@@ -125,3 +119,16 @@ def evolve(app: OAuthApp, event: OAuthAppEvent, version: int) -> OAuthApp:
             return replace(app, version=version, deleted=True)
         case _:
             assert_never(event)
+
+
+def _with_keys(
+    app: OAuthApp, version: int, keys: dict[str, AppKey], kept_keys: frozenset[str]
+) -> OAuthApp:
+    live = (key.claim for key in keys.values())
+    return replace(
+        app,
+        version=version,
+        keys=keys,
+        kept_keys=kept_keys,
+        honoured=(*live, *sorted(kept_keys)),
+    )

@@ -212,9 +212,10 @@ class RegistryState:
     def _restore_sources(self, sources: list[Source]) -> None:
         """Keep `sources`, and one copy only of what many of them say."""
         for each in sources:
-            for field in ("workspace_id", "source_type", "app_id"):
-                if (text := getattr(each, field)) is not None:
-                    force_setattr(each, field, intern(text))
+            force_setattr(each, "workspace_id", intern(each.workspace_id))
+            force_setattr(each, "source_type", intern(each.source_type))
+            if each.app_id is not None:
+                force_setattr(each, "app_id", intern(each.app_id))
         self.sources.update((each.id, each) for each in sources)
 
     def _restore_write_keys(self, keys: list[tuple[str, WriteKey]]) -> None:

@@ -67,12 +67,10 @@ class AppRevocations(
 ):
     """What is cut of one app's tokens, other than token by token.
 
-    `version` is that of the app's stream in the tokens log. A token is cut whose
-    `rev` is below `all_before`, or below the entry of its client key, or whose `iat`
+    A token is cut whose `rev` is below `all_before`, or below the entry of its client key, or whose `iat`
     is before `issued_before` (seconds since the epoch).
     """
 
-    version: int = 0
     all_before: int = 0
     by_kid: dict[str, int] | None = None
     issued_before: float = 0.0
@@ -87,31 +85,43 @@ class SigningKeys(msgspec.Struct, frozen=True, array_like=True, tag="signing_key
     keys: list[SigningKey]
 
 
-class RevokedApps(msgspec.Struct, frozen=True, array_like=True, tag="apps"):
+class Versions(msgspec.Struct, frozen=True, array_like=True, tag="versions"):
     """A part of a `TokensState` as its dump holds it, by client id."""
 
-    apps: dict[str, AppRevocations]
+    versions: dict[str, int]
 
 
-_Part: TypeAlias = SigningKeys | RevokedApps | DueTokens | RepeatedToken
+class Cuts(msgspec.Struct, frozen=True, array_like=True, tag="cuts"):
+    """A part of a `TokensState` as its dump holds it, by client id."""
+
+    cuts: dict[str, AppRevocations]
+
+
+_Part: TypeAlias = SigningKeys | Versions | Cuts | DueTokens | RepeatedToken
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[_Part] = msgspec.json.Decoder(_Part)
 
 
 class TokensState:
-    """A container changed in place. `rev` of a new token is `version_of(app)`."""
+    """A container changed in place. `rev` of a new token is `version_of(app)`.
+
+    `cuts` holds the apps of which more than single tokens was ever revoked: few, so
+    that a decision about another app need not look for its own among a million.
+    """
 
     LOG = "tokens"
     SHAPE = shape_of(_Part)
 
     def __init__(self) -> None:
         self.signing_keys: dict[str, SigningKey] = {}
-        self.apps: dict[str, AppRevocations] = {}
+        self.versions: dict[str, int] = {}
+        self.cuts: dict[str, AppRevocations] = {}
         self.revoked = RevokedTokens()
 
     def version_of(self, client_id: str) -> int:
-        return self.apps.get(client_id, NO_REVOCATIONS).version
+        """The version of the app's stream in the tokens log."""
+        return self.versions.get(client_id, 0)
 
     def is_revoked(
         self, *, client_id: str, jti: str, key: str, rev: int, iat: float
@@ -119,7 +129,7 @@ class TokensState:
         """Whether a revocation cuts the token with these claims."""
         if self.revoked.holds(client_id, jti):
             return True
-        cut = self.apps.get(client_id)
+        cut = self.cuts.get(client_id)
         if cut is None:
             return False
         if rev < cut.all_before or iat < cut.issued_before:
@@ -149,18 +159,20 @@ class TokensState:
         self, client_id: str, event: RevocationEvent, recorded: RecordedEvent
     ) -> None:
         version = recorded.version
-        cut = replace(self.apps.get(client_id, NO_REVOCATIONS), version=version)
+        client_id = intern(client_id)
+        self.versions[client_id] = version
+        cut = self.cuts.get(client_id, NO_REVOCATIONS)
         match event:
             case TokenRevoked(jti=jti, expires_at=expires_at):
                 self.revoked.add(client_id, jti, expires_at)
             case AllTokensRevoked():
-                cut = replace(cut, all_before=version)
+                self.cuts[client_id] = replace(cut, all_before=version)
             case KeyTokensRevoked(kid=kid):
-                cut = replace(cut, by_kid={**(cut.by_kid or {}), kid: version})
+                by_kid = {**(cut.by_kid or {}), kid: version}
+                self.cuts[client_id] = replace(cut, by_kid=by_kid)
             case OldTokensRevoked(issued_before=issued_before):
                 latest = max(cut.issued_before, issued_before.timestamp())
-                cut = replace(cut, issued_before=latest)
-        self.apps[intern(client_id)] = cut
+                self.cuts[client_id] = replace(cut, issued_before=latest)
 
     def _keep_signing_key(
         self, kid: str, event: SigningKeyEvent, recorded: RecordedEvent
@@ -199,8 +211,10 @@ class TokensState:
         """The whole state as lines of JSON; changing it meanwhile is not allowed."""
         for keys in in_parts(self.signing_keys.values()):
             yield _encoder.encode(SigningKeys(keys))
-        for apps in in_parts(self.apps.items()):
-            yield _encoder.encode(RevokedApps(dict(apps)))
+        for versions in in_parts(self.versions.items()):
+            yield _encoder.encode(Versions(dict(versions)))
+        for cuts in in_parts(self.cuts.items()):
+            yield _encoder.encode(Cuts(dict(cuts)))
         for entry in self.revoked.entries():
             yield _encoder.encode(entry)
 
@@ -215,8 +229,12 @@ class TokensState:
             match part:
                 case SigningKeys(keys=keys):
                     state.signing_keys.update((key.kid, key) for key in keys)
-                case RevokedApps(apps=apps):
-                    state.apps.update((intern(name), cut) for name, cut in apps.items())
+                case Versions(versions=versions):
+                    state.versions.update(
+                        (intern(name), version) for name, version in versions.items()
+                    )
+                case Cuts(cuts=cuts):
+                    state.cuts.update((intern(name), cut) for name, cut in cuts.items())
                 case _:
                     state.revoked.restore(part)
         return state

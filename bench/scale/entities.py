@@ -20,8 +20,8 @@ from tollgate.registry.oauth_app import AppKey, OAuthApp, shared_set
 from tollgate.registry.source import Source
 from tollgate.registry.state import RegistryState, WriteKey
 from tollgate.testing.keys import signing_key as make_signing_key
-from tollgate.tokens.state import SigningKeyStatus, TokensState
 from tollgate.tokens.state import SigningKey as KnownSigningKey
+from tollgate.tokens.state import SigningKeyStatus, TokensState
 
 KEY_VERSION = 2
 LIFETIME = timedelta(days=1)
@@ -106,9 +106,7 @@ def _add_sources(registry: RegistryState, count: int, app_ids: list[str]) -> Non
             enforcement=Enforcement.ENFORCE,
         )
         registry.sources[source.id] = source
-        registry.write_keys[source.write_keys[0]] = WriteKey(
-            source_id=source.id, live=True
-        )
+        registry.write_keys[source.write_keys[0]] = WriteKey(source=source, live=True)
 
 
 def _add_apps(registry: RegistryState, app_ids: list[str]) -> None:

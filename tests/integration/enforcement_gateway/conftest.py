@@ -129,7 +129,7 @@ class World:
         enforcement: Enforcement,
         app_id: str | None,
     ) -> None:
-        self.view.registry.sources[source_id] = Source(
+        source = Source(
             id=source_id,
             version=3,
             workspace_id="ws_one",
@@ -139,9 +139,8 @@ class World:
             app_id=app_id,
             enforcement=enforcement,
         )
-        self.view.registry.write_keys[write_key] = WriteKey(
-            source_id=source_id, live=True
-        )
+        self.view.registry.sources[source_id] = source
+        self.view.registry.write_keys[write_key] = WriteKey(source=source, live=True)
 
     def revoke(self, jti: str) -> None:
         expiry = datetime(2100, 1, 1, tzinfo=UTC)

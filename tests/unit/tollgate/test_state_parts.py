@@ -161,8 +161,23 @@ def test_an_app_honours_the_keys_it_holds_and_those_it_keeps(facts: Facts) -> No
         assert {key for key in asked if app.honours(key)} == plain
 
 
+@given(st.lists(registry_facts, max_size=30))
+def test_a_live_write_key_leads_to_its_source_as_it_is_now(facts: Facts) -> None:
+    state = RegistryState()
+    extend(state, MemoryLog(), facts)
+    for write_key, belonging in state.write_keys.items():
+        if belonging.live:
+            assert belonging.source is state.sources[belonging.source_id]
+            assert write_key in belonging.source.write_keys
+            assert not belonging.source.deleted
+    for source in state.sources.values():
+        for write_key in source.write_keys:
+            assert write_key in state.write_keys
+
+
 def held_by(state: RegistryState) -> list[object]:
-    return [state.sources, state.write_keys, state.apps, list(state.write_keys)]
+    keys = [(key, each.source_id, each.live) for key, each in state.write_keys.items()]
+    return [state.sources, keys, state.apps]
 
 
 def test_sources_of_an_app_are_a_set_in_order() -> None:

@@ -29,6 +29,7 @@ import structlog
 
 from tollgate.messaging.subscription import Subscription
 from tollgate.projections.forked import in_fork
+from tollgate.projections.huge_pages import use_huge_pages
 from tollgate.projections.moments import Moment, read_boot_id
 from tollgate.projections.replica import Replica, State
 from tollgate.projections.state_files import (
@@ -46,6 +47,9 @@ INTERVAL = timedelta(seconds=30)
 
 FUTURE_TOLERANCE = 5.0
 """Seconds by which a wall clock may have been set back between writing and reading."""
+
+LARGE = 16 * 1024 * 1024
+"""Bytes of states from which on it pays to move memory to huge pages."""
 
 logger = structlog.get_logger(__name__)
 
@@ -299,9 +303,12 @@ class SnapshotFile:
     def _read(self) -> tuple[Mapping[str, LogSnapshot], Mapping[str, Replica[Any]]]:
         with private(self._path) as file:
             found = decode_index(file.read(), now=Moment.now(), boot_id=read_boot_id())
-        return found, {
+        replicas = {
             each.log: self._read_replica(each, found) for each in self._subscriptions
         }
+        if sum(snapshot.state.bytes for snapshot in found.values()) >= LARGE:
+            use_huge_pages()
+        return found, replicas
 
     def _read_replica(
         self, subscription: Subscription[Any], found: Mapping[str, LogSnapshot]

@@ -38,11 +38,19 @@ class Workspace(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=
     name: str
 
 
-class WriteKey(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
-    """Which source a write key belongs to; one that was deleted stays known."""
+class WriteKey(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Which source a write key belongs to; one that was deleted stays known.
 
-    source_id: str
+    `source` is the source as it is now while the key is `live`: who decides about a
+    request need not look for it again. A deleted key only tells whose it was.
+    """
+
+    source: Source
     live: bool
+
+    @property
+    def source_id(self) -> str:
+        return self.source.id
 
 
 class Workspaces(msgspec.Struct, frozen=True, array_like=True, tag="workspaces"):
@@ -70,9 +78,12 @@ class Sources(msgspec.Struct, frozen=True, array_like=True, tag="sources"):
 
 
 class WriteKeys(msgspec.Struct, frozen=True, array_like=True, tag="write_keys"):
-    """A part of a `RegistryState` as its dump holds it; it comes after the sources."""
+    """A part of a `RegistryState` as its dump holds it; it comes after the sources.
 
-    entities: list[tuple[str, WriteKey]]
+    Each is the key, the id of its source, and whether it is live.
+    """
+
+    entities: list[tuple[str, str, bool]]
 
 
 class Apps(msgspec.Struct, frozen=True, array_like=True, tag="apps"):
@@ -122,7 +133,7 @@ class RegistryState:
                 known = self.sources.get(key) or Source(id=key)
                 changed = source.evolve(known, cast("SourceEvent", event), version)
                 self.sources[key] = changed
-                self._keep_write_keys(changed, cast("SourceEvent", event))
+                self._keep_write_keys(known, changed, cast("SourceEvent", event))
             case "oauth_app":
                 app = self.apps.get(key) or OAuthApp(id=intern(key))
                 if isinstance(event, SourceConnected):
@@ -159,18 +170,22 @@ class RegistryState:
         source = self.sources.get(event.source_id)
         return event if source is None else replace(event, source_id=source.id)
 
-    def _keep_write_keys(self, changed: Source, event: SourceEvent) -> None:
-        match event:
-            case WriteKeyAdded(write_key=write_key):
-                self.write_keys[write_key] = WriteKey(source_id=changed.id, live=True)
-            case WriteKeyDeleted(write_key=write_key):
-                self.write_keys[write_key] = WriteKey(source_id=changed.id, live=False)
-            case _:
-                if changed.deleted:
-                    for write_key in changed.write_keys:
-                        self.write_keys[write_key] = WriteKey(
-                            source_id=changed.id, live=False
-                        )
+    def _keep_write_keys(
+        self, known: Source, changed: Source, event: SourceEvent
+    ) -> None:
+        """Let every live key of the source lead to the source as it is now."""
+        added = event.write_key if isinstance(event, WriteKeyAdded) else None
+        if isinstance(event, WriteKeyDeleted):
+            self.write_keys[event.write_key] = WriteKey(source=changed, live=False)
+        elif not changed.write_keys:
+            for write_key in known.write_keys:
+                self.write_keys[write_key] = WriteKey(source=changed, live=False)
+        if changed.write_keys:
+            belonging = WriteKey(source=changed, live=not changed.deleted)
+            for write_key in changed.write_keys:
+                held = self.write_keys.get(write_key)
+                if held is None or held.source.id == changed.id or write_key == added:
+                    self.write_keys[write_key] = belonging
 
     def parts(self) -> Iterator[bytes]:
         """The whole state as lines of JSON; changing it meanwhile is not allowed."""
@@ -183,7 +198,8 @@ class RegistryState:
         for sources in in_parts(self.sources.values()):
             yield _encoder.encode(Sources(sources))
         for keys in in_parts(self.write_keys.items()):
-            yield _encoder.encode(WriteKeys(keys))
+            told = [(key, each.source.id, each.live) for key, each in keys]
+            yield _encoder.encode(WriteKeys(told))
         for apps in in_parts(self.apps.values()):
             yield _encoder.encode(Apps(apps))
 
@@ -218,15 +234,14 @@ class RegistryState:
                 force_setattr(each, "app_id", intern(each.app_id))
         self.sources.update((each.id, each) for each in sources)
 
-    def _restore_write_keys(self, keys: list[tuple[str, WriteKey]]) -> None:
-        for write_key, belonging in keys:
+    def _restore_write_keys(self, keys: list[tuple[str, str, bool]]) -> None:
+        """Keep them, with the one copy of its text that its source has of each."""
+        for write_key, source_id, live in keys:
+            source = self.sources.get(source_id) or Source(id=source_id)
             text = write_key
-            source = self.sources.get(belonging.source_id)
-            if source is not None:
-                force_setattr(belonging, "source_id", source.id)
-                if write_key in source.write_keys:
-                    text = source.write_keys[source.write_keys.index(write_key)]
-            self.write_keys[text] = belonging
+            if write_key in source.write_keys:
+                text = source.write_keys[source.write_keys.index(write_key)]
+            self.write_keys[text] = WriteKey(source=source, live=live)
 
     def _restore_apps(self, apps: list[OAuthApp]) -> None:
         sources = self.sources

@@ -67,8 +67,8 @@ class AppRevocations(
 ):
     """What is cut of one app's tokens, other than token by token.
 
-    A token is cut whose `rev` is below `all_before`, or below the entry of its client key, or whose `iat`
-    is before `issued_before` (seconds since the epoch).
+    A token is cut whose `rev` is below `all_before`, or below the entry of its client
+    key, or whose `iat` is before `issued_before` (seconds since the epoch).
     """
 
     all_before: int = 0

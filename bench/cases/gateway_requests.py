@@ -34,7 +34,9 @@ async def run(bench: Bench) -> list[Row]:
                 **{mode.value: gateway.port for mode, gateway in gateways.items()},
                 NGINX: nginx.port,
             }
-            for subject in _subjects(site):
+            subjects = _subjects(site)
+            await warm_up(bench, all_given(subjects[0].load, ports))
+            for subject in subjects:
                 rows += await rows_or_reason(
                     subject.load.name, _measure(bench, subject, modes, ports)
                 )
@@ -44,9 +46,7 @@ async def run(bench: Bench) -> list[Row]:
 async def _measure(
     bench: Bench, subject: Subject, modes: Sequence[Mode], ports: Mapping[str, int]
 ) -> list[Row]:
-    contenders = all_given(subject.load, ports)
-    await warm_up(bench, contenders)
-    measured = await contest(bench, contenders)
+    measured = await contest(bench, all_given(subject.load, ports))
     return [
         row(
             subject.load.name,

@@ -22,8 +22,8 @@ from bench.traffic.wrk import HOLE, Answers, Load, filled, offer, same
 from enforcement_gateway.testing.process import GatewayProcess
 
 HALF = 0.5
-CAPACITY_SECONDS = 2
 SECONDS = 2
+FEW = 3
 TARGET = ratio_at_least(0.5)
 FLAT = ratio_at_most(1.1)
 MEGABYTE = 1e6
@@ -47,7 +47,7 @@ async def _measure(
 ) -> list[Row]:
     port = gateway.port
     (worker,) = await gateway.pids()
-    alone = await offer(bench, flood, port, CAPACITY_SECONDS)
+    alone = await offer(bench, flood, port, SECONDS)
     capacity = alone.require_refused("a flood").rate
     half = flood.paced(capacity * HALF)
     floods: list[Answers] = []
@@ -62,8 +62,11 @@ async def _measure(
         floods.append(refused.require_refused("the flood"))
         return answers.require_passed("valid traffic in a flood")
 
+    # How many connections offer as much depends on how long an answer takes meanwhile.
+    await flooded()
+    half = half.over(round(half.connections * capacity * HALF / floods.pop().rate))
     before = resident_bytes(worker) / MEGABYTE
-    measured = await bench.alternate({"flooded": flooded, "calm": calm})
+    measured = await bench.alternate({"flooded": flooded, "calm": calm}, usual=FEW)
     after = resident_bytes(worker) / MEGABYTE
     offered = rates(floods).median
     return [

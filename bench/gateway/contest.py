@@ -1,12 +1,16 @@
 """Loads on ports, in turns, and rows made of what was answered."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from statistics import median
 
 import msgspec
 
-from bench.measuring.context import Bench
+from bench.measuring.context import ROUNDS, Bench
 from bench.measuring.figures import Detail, Figure, Row, Target
 from bench.traffic.wrk import Answers, Load, offer
+
+BUSY = 0.85
+"""Share of the time in which a core has work that is as fast as it can be."""
 
 Check = Callable[[Answers, str], Answers]
 
@@ -37,6 +41,7 @@ async def contest(
     contenders: Mapping[str, Contender],
     *,
     seconds: float = 1,
+    usual_rounds: int = ROUNDS,
     check: Check = Answers.require_passed,
 ) -> dict[str, list[Answers]]:
     """What each was answered in each round, all of it checked."""
@@ -49,7 +54,8 @@ async def contest(
         return answers
 
     return await bench.alternate(
-        {name: measure(name, each) for name, each in contenders.items()}
+        {name: measure(name, each) for name, each in contenders.items()},
+        usual=usual_rounds,
     )
 
 
@@ -76,12 +82,24 @@ def row(
             Detail("p99", _p99(ours), "ms"),
             Detail("of the peer", _p99(theirs), "ms"),
         ),
-        note=note,
+        note="; ".join(
+            part
+            for part in (note, _idle("it", ours), _idle("the peer", theirs))
+            if part
+        ),
     )
 
 
 def rates(answers: Sequence[Answers]) -> Figure:
     return Figure.of(each.rate for each in answers)
+
+
+def _idle(who: str, answers: Sequence[Answers]) -> str:
+    """Whether something else held it back than its core: then it can do more."""
+    busy = median(each.busy for each in answers)
+    if busy >= BUSY:
+        return ""
+    return f"the load was the limit: {who} was busy for {busy:.0%} of the time"
 
 
 def _p99(answers: Sequence[Answers]) -> float:

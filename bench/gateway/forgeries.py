@@ -26,7 +26,11 @@ class Flood(NamedTuple):
     tokens: Callable[[Site], Iterator[str]]
 
     def pool(self, site: Site) -> list[str]:
-        return list(islice(self.tokens(site), site.bench.pick(POOL, QUICK_POOL)))
+        """Many of them, made once for all cases of a site."""
+        if self.name not in site.pools:
+            count = site.bench.pick(POOL, QUICK_POOL)
+            site.pools[self.name] = list(islice(self.tokens(site), count))
+        return site.pools[self.name]
 
 
 def malformed(site: Site) -> Iterator[str]:

@@ -55,6 +55,7 @@ class Site:
         self.es256 = owners.signing_key  # what our issuer signs with if not told else
         self.rs256 = signing_key(Algorithm.RS256)
         self.upstream_port = upstream.port
+        self.pools: dict[str, list[str]] = {}  # of tokens, which take seconds to make
         self._owners = owners
         self._amqp_url = amqp_url
 

@@ -57,10 +57,18 @@ class Bench:
         return quick if self.quick else full
 
     async def alternate(
-        self, contenders: Mapping[str, Callable[[], Awaitable[MeasuredT]]]
+        self,
+        contenders: Mapping[str, Callable[[], Awaitable[MeasuredT]]],
+        *,
+        usual: int = ROUNDS,
     ) -> dict[str, list[MeasuredT]]:
-        """Measure each contender in turn, round by round."""
-        return await alternate(contenders, self.rounds)
+        """Measure each contender in turn, round by round.
+
+        `usual` is for what is steady or long: the rounds of a full run, unless their
+        number was asked for.
+        """
+        rounds = min(self.rounds, usual) if self.rounds <= ROUNDS else self.rounds
+        return await alternate(contenders, rounds)
 
     async def shared(
         self, open_: Callable[["Bench"], AbstractAsyncContextManager[SharedT]]

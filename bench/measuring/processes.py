@@ -1,4 +1,4 @@
-"""What a running process has used: processor time and memory, from proc(5)."""
+"""What a process has used, and a core: time and memory, from proc(5)."""
 
 import os
 import re
@@ -17,6 +17,16 @@ def cpu_seconds(pid: int) -> float:
     """
     family = [pid, *(member.pid for member in descendants(pid))]
     return sum(_ticks(member) for member in family) * _TICK
+
+
+def busy_seconds(core: int) -> float:
+    """How long the core has not been idle since the machine was switched on."""
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *counts = line.split()
+        if name == f"cpu{core}":
+            user, nice, system, _idle, _waiting, interrupts, soft = map(int, counts[:7])
+            return (user + nice + system + interrupts + soft) * _TICK
+    raise ValueError(f"there is no core {core}")
 
 
 def resident_bytes(pid: int) -> int:

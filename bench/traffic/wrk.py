@@ -11,14 +11,17 @@ from msgspec.structs import replace
 
 from bench.measuring.context import Bench
 from bench.measuring.failures import CannotMeasure
+from bench.measuring.processes import busy_seconds
 from bench.peers.debian import installed
 
 CONNECTIONS = 64
 HOLE = "{hole}"
 """Stands in a request where something else is to stand each time."""
 
-REST_SECONDS = 0.02
-"""How long a connection of a paced load rests before each request."""
+REST_SECONDS = 0.2
+"""How long a connection of a paced load rests before a request, on average."""
+
+_ANSWER_SECONDS = 0.02  # in which a connection of a paced load waits for its answer
 
 _SCRIPTS = Path(__file__).with_name("lua")
 _PATIENCE = 30  # seconds for one answer
@@ -46,10 +49,10 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
         return replace(self, connections=connections)
 
     def paced(self, rate: float) -> "Load":
-        """The same requests, at most `rate` a second of them."""
+        """The same requests, about `rate` a second of them."""
         if self.script is not Script.FILL:
             raise ValueError(f"{self.name} has no hole, and only such can be paced")
-        connections = math.ceil(rate * REST_SECONDS)
+        connections = math.ceil(rate * (REST_SECONDS + _ANSWER_SECONDS))
         return replace(self, script=Script.PACED, connections=connections)
 
 
@@ -62,6 +65,7 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
     failed: int  # connections and requests that got no answer
     p50: int  # of the latency, in microseconds
     p99: int
+    busy: float = 1.0  # share of the time in which the core under test had work
 
     @property
     def rate(self) -> float:
@@ -130,12 +134,15 @@ async def offer(bench: Bench, load: Load, port: int, seconds: float) -> Answers:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
+    before = busy_seconds(bench.cores.under_test)
     said, _ = await process.communicate()
+    busy = busy_seconds(bench.cores.under_test) - before
     last = said.decode(errors="replace").strip().rpartition("\n")[2]
     try:
-        return msgspec.json.decode(last, type=Answers)
+        answers = msgspec.json.decode(last, type=Answers)
     except msgspec.MsgspecError:
         raise CannotMeasure(f"wrk failed ({load.name}): {last}") from None
+    return replace(answers, busy=busy / answers.microseconds * 1e6)
 
 
 def _file(bench: Bench, name: str, data: bytes) -> Path:

@@ -1,6 +1,6 @@
 """Loads on ports, in turns, and rows made of what was answered."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from statistics import median
 
 import msgspec
@@ -69,7 +69,7 @@ def row(
     target: Target | None,
     note: str = "",
 ) -> Row:
-    """Requests a second beside the peer's, with the slowest hundredth of both."""
+    """Requests a second beside the peer's, and where the time went in both."""
     return Row(
         what=what,
         mode=mode,
@@ -78,10 +78,7 @@ def row(
         peer=peer,
         theirs=rates(theirs),
         target=target,
-        details=(
-            Detail("p99", _p99(ours), "ms"),
-            Detail("of the peer", _p99(theirs), "ms"),
-        ),
+        details=(*_details("", ours), *_details("peer's ", theirs)),
         note="; ".join(
             part
             for part in (note, _idle("it", ours), _idle("the peer", theirs))
@@ -102,5 +99,11 @@ def _idle(who: str, answers: Sequence[Answers]) -> str:
     return f"the load was the limit: {who} was busy for {busy:.0%} of the time"
 
 
-def _p99(answers: Sequence[Answers]) -> float:
-    return Figure.of(each.p99 / 1000 for each in answers).median
+def _details(whose: str, answers: Sequence[Answers]) -> Iterator[Detail]:
+    """The slowest hundredth, and what a request takes of the core under test."""
+    yield Detail(f"{whose}p99", median(each.p99 / 1000 for each in answers), "ms")
+    for name, seconds in (
+        ("program", [each.core.programs / each.requests for each in answers]),
+        ("kernel", [each.core.kernel / each.requests for each in answers]),
+    ):
+        yield Detail(f"{whose}{name}", median(seconds) * 1e6, "µs")

@@ -4,6 +4,8 @@ import os
 import re
 from pathlib import Path
 
+import msgspec
+
 from local_stack.ledger import descendants
 
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
@@ -19,13 +21,25 @@ def cpu_seconds(pid: int) -> float:
     return sum(_ticks(member) for member in family) * _TICK
 
 
-def busy_seconds(core: int) -> float:
-    """How long the core has not been idle since the machine was switched on."""
+class CoreTimes(msgspec.Struct, frozen=True):
+    """How many seconds a core has worked: in programs, and in the kernel for them."""
+
+    programs: float
+    kernel: float
+
+    def since(self, earlier: "CoreTimes") -> "CoreTimes":
+        return CoreTimes(self.programs - earlier.programs, self.kernel - earlier.kernel)
+
+
+def core_times(core: int) -> CoreTimes:
+    """The work of the core since the machine was switched on."""
     for line in Path("/proc/stat").read_text().splitlines():
         name, *counts = line.split()
         if name == f"cpu{core}":
             user, nice, system, _idle, _waiting, interrupts, soft = map(int, counts[:7])
-            return (user + nice + system + interrupts + soft) * _TICK
+            return CoreTimes(
+                (user + nice) * _TICK, (system + interrupts + soft) * _TICK
+            )
     raise ValueError(f"there is no core {core}")
 
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from bench.measuring.context import Bench
 from bench.measuring.failures import CannotMeasure
-from bench.measuring.processes import busy_seconds
+from bench.measuring.processes import CoreTimes, core_times
 from bench.peers.debian import installed
 
 CONNECTIONS = 64
@@ -65,12 +65,17 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
     failed: int  # connections and requests that got no answer
     p50: int  # of the latency, in microseconds
     p99: int
-    busy: float = 1.0  # share of the time in which the core under test had work
+    core: CoreTimes = CoreTimes(0, 0)  # what the core under test worked meanwhile
 
     @property
     def rate(self) -> float:
         """Answers a second."""
         return self.requests / self.microseconds * 1e6
+
+    @property
+    def busy(self) -> float:
+        """The share of the time in which the core under test had work."""
+        return (self.core.programs + self.core.kernel) / self.microseconds * 1e6
 
     def require_passed(self, what: str) -> "Answers":
         """Raise `CannotMeasure` unless every request passed."""
@@ -134,15 +139,15 @@ async def offer(bench: Bench, load: Load, port: int, seconds: float) -> Answers:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    before = busy_seconds(bench.cores.under_test)
+    before = core_times(bench.cores.under_test)
     said, _ = await process.communicate()
-    busy = busy_seconds(bench.cores.under_test) - before
+    worked = core_times(bench.cores.under_test).since(before)
     last = said.decode(errors="replace").strip().rpartition("\n")[2]
     try:
         answers = msgspec.json.decode(last, type=Answers)
     except msgspec.MsgspecError:
         raise CannotMeasure(f"wrk failed ({load.name}): {last}") from None
-    return replace(answers, busy=busy / answers.microseconds * 1e6)
+    return replace(answers, core=worked)
 
 
 def _file(bench: Bench, name: str, data: bytes) -> Path:

@@ -63,6 +63,7 @@ def size_of_files(folder: Path) -> int:
 async def _write(filled: Filled, number: int, folder: Path) -> tuple[float, float]:
     """The longest time for which the loop stood still, and that until all was saved."""
     view = view_of(filled.registry, filled.tokens, bytes([number]) * 32)
+    gc.collect()  # of our own making, not now
     watching = asyncio.create_task(_longest_pause())
     await asyncio.sleep(10 * TICK)
     started = time.perf_counter()

@@ -189,6 +189,7 @@ class SnapshotFile:
         self._saving = asyncio.Lock()
         self._written: dict[str, tuple[bytes, StateFile]] = {}
         """By log: the state that is in a file, told by its hash, and that file."""
+        self._on_huge_pages = False
 
     async def restore(self) -> bool:
         """Start every subscription from the files; False, and a log line, if it cannot.
@@ -239,6 +240,9 @@ class SnapshotFile:
                 for each, file in zip(changed, files, strict=True):
                     self._written[each.log] = (each.hash, file)
             await asyncio.to_thread(self._write_index, logs)
+            if not self._on_huge_pages and self._bytes_written() >= LARGE:
+                self._on_huge_pages = True
+                await asyncio.to_thread(use_huge_pages)
             return True
 
     async def run(self, interval: timedelta = INTERVAL) -> None:
@@ -261,6 +265,9 @@ class SnapshotFile:
     def _has_written(self, known: "_KnownLog") -> bool:
         written = self._written.get(known.log)
         return written is not None and written[0] == known.hash
+
+    def _bytes_written(self) -> int:
+        return sum(file.bytes for _, file in self._written.values())
 
     def _write_states(self, changed: "Sequence[_KnownLog]") -> bytes:
         return msgspec.json.encode(
@@ -308,6 +315,7 @@ class SnapshotFile:
         }
         if sum(snapshot.state.bytes for snapshot in found.values()) >= LARGE:
             use_huge_pages()
+            self._on_huge_pages = True
         return found, replicas
 
     def _read_replica(

@@ -124,7 +124,7 @@ def evolve(app: OAuthApp, event: OAuthAppEvent, version: int) -> OAuthApp:
 def _with_keys(
     app: OAuthApp, version: int, keys: dict[str, AppKey], kept_keys: frozenset[str]
 ) -> OAuthApp:
-    live = (key.claim for key in keys.values())
+    live = (intern(key.claim) for key in keys.values())
     return replace(
         app,
         version=version,

@@ -248,6 +248,7 @@ class RegistryState:
         for each in apps:
             for field in ("id", "workspace_id"):
                 force_setattr(each, field, intern(getattr(each, field)))
+            force_setattr(each, "honoured", tuple(map(intern, each.honoured)))
             for field in ("scopes", "kept_keys"):
                 force_setattr(each, field, shared_set(getattr(each, field)))
             force_setattr(

@@ -12,7 +12,7 @@ from tollgate.oauth.signing_keys import SigningKey
 
 POOL = 40_000
 """More than a gateway remembers (32,768), so that none is known when it comes again."""
-QUICK_POOL = 15_000
+QUICK_POOL = 12_000
 """Enough for the one round of a quick run."""
 
 _DAY = 86_400

@@ -43,6 +43,8 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     script: Script
     files: tuple[Path, ...]
     connections: int = CONNECTIONS
+    sent: dict[int, int] = {}
+    """How many to each port so far: the next run goes on after them."""
 
     def over(self, connections: int) -> "Load":
         """The same requests over so many connections."""
@@ -134,6 +136,7 @@ async def offer(bench: Bench, load: Load, port: int, seconds: float) -> Answers:
         f"--script={_SCRIPTS / load.script.value}",
         f"http://127.0.0.1:{port}/",
         "--",
+        str(load.sent.get(port, 0)),
         *map(str, load.files),
         env={**wrk.environment, "LUA_PATH": f"{_SCRIPTS}/?.lua"},
         stdout=asyncio.subprocess.PIPE,
@@ -147,6 +150,7 @@ async def offer(bench: Bench, load: Load, port: int, seconds: float) -> Answers:
         answers = msgspec.json.decode(last, type=Answers)
     except msgspec.MsgspecError:
         raise CannotMeasure(f"wrk failed ({load.name}): {last}") from None
+    load.sent[port] = load.sent.get(port, 0) + answers.requests + load.connections
     return replace(answers, core=worked)
 
 

@@ -1,5 +1,6 @@
 -- Sends a request with a hole, which is filled each time with the next line of a second
 -- file, over and over; or without one with a trace id that no request had before.
+-- Arguments: how many were sent before, to go on after them; the file or files.
 
 require "report"
 
@@ -20,16 +21,16 @@ end
 local filling = next_filling
 
 function init(args)
-   local file = assert(io.open(args[1], "rb"))
+   local file = assert(io.open(args[2], "rb"))
    local bytes = file:read("*a")
    file:close()
    local first, last = assert(bytes:find(HOLE, 1, true))
    before, after = bytes:sub(1, first - 1), bytes:sub(last + 1)
-   if args[2] then
-      for line in io.lines(args[2]) do fillings[#fillings + 1] = line end
+   number = tonumber(args[1])
+   if args[3] then
+      for line in io.lines(args[3]) do fillings[#fillings + 1] = line end
    else
       filling = new_trace_id
-      number = os.time() * 1000000 -- or the second run would repeat the ids of the first
    end
 end
 

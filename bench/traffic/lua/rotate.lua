@@ -1,15 +1,17 @@
--- Sends the requests of the file in turn. Each stands behind a line with its length.
+-- Sends the requests of the file in turn, each of which stands behind its length.
+-- Arguments: how many were sent before, to go on after them; the file.
 
 require "report"
 
 local requests, next_one = {}, 0
 
 function init(args)
-   local file = assert(io.open(args[1], "rb"))
+   local file = assert(io.open(args[2], "rb"))
    for length in function() return file:read("*n", 1) end do
       requests[#requests + 1] = file:read(length)
    end
    file:close()
+   next_one = tonumber(args[1])
 end
 
 function request()

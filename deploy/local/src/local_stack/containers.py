@@ -67,14 +67,19 @@ def _start(
     files: Mapping[str, bytes] | None = None,
 ) -> str:
     """Start a container and wait for its log; `host:port` as seen from here."""
-    # Development dependencies: `make run` is installed without them.
-    from docker.errors import (  # type: ignore[import-untyped]  # noqa: PLC0415
-        DockerException,
-    )
-    from testcontainers.core.container import DockerContainer  # noqa: PLC0415
-    from testcontainers.core.wait_strategies import (  # noqa: PLC0415
-        LogMessageWaitStrategy,
-    )
+    # Development dependencies: `make run` and `make bench` are installed without them.
+    try:
+        from docker.errors import (  # type: ignore[import-untyped]  # noqa: PLC0415
+            DockerException,
+        )
+        from testcontainers.core.container import DockerContainer  # noqa: PLC0415
+        from testcontainers.core.wait_strategies import (  # noqa: PLC0415
+            LogMessageWaitStrategy,
+        )
+    except ImportError:
+        raise CannotStart(
+            f"no container from {image}: `make install` sets up what starts one"
+        ) from None
 
     message, times = ready_when
     try:

@@ -20,7 +20,7 @@ def bars_of(rows: Sequence[Row]) -> list[Bar]:
     """Every row that has a target and a number."""
     return [
         Bar(
-            label=f"{row.what}, {row.mode}" if row.mode else row.what,
+            label=_label(row),
             margin=row.target.margin(row.reached),
             text=f"{format_number(row.reached)}  ({format_target(row.target)})",
             verdict=row.verdict,
@@ -28,3 +28,8 @@ def bars_of(rows: Sequence[Row]) -> list[Bar]:
         for row in rows
         if row.target is not None and row.reached
     ]
+
+
+def _label(row: Row) -> str:
+    named = ", ".join(part for part in (row.what, row.mode) if part)
+    return f"{named} / {row.peer}" if row.peer else named

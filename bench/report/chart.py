@@ -8,6 +8,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from bench.measuring.figures import Verdict
 from bench.report.bars import Bar, bars_of
@@ -46,8 +47,9 @@ def _draw(bars: Sequence[Bar], outcome: Outcome) -> Canvas:
     axes.set_yticks(range(len(bars)), [bar.label for bar in bars], fontsize=8)
     axes.invert_yaxis()
     axes.margins(x=0.3)
-    axes.set_xticks([0.5, 1, 2, 4], ["half of it", "the target", "twice", "four times"])
-    axes.set_title("What was reached beside its target")
+    axes.xaxis.set_major_locator(LogLocator(base=2))
+    axes.xaxis.set_major_formatter(FuncFormatter(_share_of_target))
+    axes.set_title("How far each target was met: to the right of the line is better")
     axes.set_xlabel(
         f"{outcome.machine.processor}, {outcome.machine.cores} cores, "
         f"{outcome.machine.kernel}; {outcome.at:%Y-%m-%d}, {outcome.machine.commit}"
@@ -55,3 +57,7 @@ def _draw(bars: Sequence[Bar], outcome: Outcome) -> Canvas:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     return canvas
+
+
+def _share_of_target(margin: float, _: int) -> str:
+    return "target" if margin == 1 else f"{margin:g} ×"

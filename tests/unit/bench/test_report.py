@@ -138,7 +138,7 @@ def test_the_chart_shows_rows_with_a_target_and_a_number() -> None:
     bars = bars_of([PASSED, MISSED_ROW, STATED, NO_PEER])
 
     assert [(bar.label, bar.verdict) for bar in bars] == [
-        ("one token, compiled", Verdict.PASS),
+        ("one token, compiled / nginx", Verdict.PASS),
         ("slowest", Verdict.FAIL),
     ]
     assert bars[1].margin == 0.5

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanag
 import aiohttp
 
 from bench import ROOT
-from bench.gateway.modes import Mode
+from bench.gateway.modes import Mode, require_mode
 from bench.measuring.context import Bench
 from bench.measuring.cores import pin
 from bench.measuring.failures import CannotMeasure
@@ -95,6 +95,7 @@ class Site:
             await process.until_pushed()
             pin(process.pid, bench.cores.under_test)
             for number, pid in enumerate(await process.pids()):
+                require_mode(mode, pid)
                 pin(pid, (bench.cores.under_test, *bench.cores.load)[number])
             yield process
 

@@ -1,17 +1,20 @@
 """Bad tokens are bad for the reason that their flood is named for."""
 
+import os
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
+import msgspec
 import pytest
 from cryptography.exceptions import InvalidSignature
 
 from bench.gateway.forgeries import FLOODS, FORGED_ES256, FORGED_RS256, Flood
-from bench.gateway.modes import Mode
+from bench.gateway.modes import Mode, require_mode
 from bench.gateway.site import Site
 from bench.gateway.verification_loop import count, prepared
+from bench.measuring.failures import CannotMeasure
 from bench.measuring.figures import ratio_at_least
 from enforcement_gateway.domain.authorization import OF_TOKENS
 from enforcement_gateway.domain.denials import Reason
@@ -95,3 +98,16 @@ class TestModes:
         (tmp_path / "gate.cpython-311-x86_64-linux-gnu.so").touch()
         assert Mode.INTERPRETED.settings == {"INTERPRETED": "1"}
         assert Mode.COMPILED.settings == {}
+
+    def test_a_process_is_taken_for_what_it_runs(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        compiled = Path(msgspec.__file__).parent  # its extension is in our memory
+        for source, runs, does_not in (
+            (tmp_path, Mode.INTERPRETED, Mode.COMPILED),
+            (compiled, Mode.COMPILED, Mode.INTERPRETED),
+        ):
+            monkeypatch.setattr("bench.gateway.modes._SOURCES", (source,))
+            require_mode(runs, os.getpid())
+            with pytest.raises(CannotMeasure, match=f"was to run {does_not}"):
+                require_mode(does_not, os.getpid())

@@ -17,6 +17,13 @@ demo: $(VENV)/.run ## Tell the story with the official SDK, against a running `m
 clean-local: ## Forget the state of `make run`: logs, keys, broker, settings
 	@if [ -e $(VENV)/.run ]; then $(BIN)/python -m local_stack forget; fi
 
+build: $(VENV)/.build ## Compile the gateway's hot path (needs a C compiler and Python's headers)
+	@$(BIN)/python services/enforcement-gateway/compile.py
+
+unbuild: ## Back to the interpreted hot path
+	@find services -name '*.so' -path '*/src/*' -delete
+	@rm -rf .local/build
+
 ##@ Work
 
 install: $(VENV)/.dev ## Set up .local/venv with our packages and every tool
@@ -46,7 +53,7 @@ bench: $(VENV)/.bench ## Measure every cost beside its peer (ARGS=--quick, ARGS=
 ##@ Upkeep
 
 lock: $(VENV)/.dev ## Move the pinned versions to the newest ones
-	@cd requirements && for set in run dev bench; do \
+	@cd requirements && for set in run dev build bench; do \
 		../$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 \
 			--generate-hashes --no-header --no-annotate -o $$set.txt $$set.in; done
 
@@ -73,9 +80,14 @@ $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 	@$(PIP) --require-hashes --only-binary :all: -r requirements/dev.txt
 	@touch $@
 
+$(VENV)/.build: $(VENV)/.run requirements/build.txt
+	@echo "tollgate: installing the compiler's Python side of requirements/build.txt (once)"
+	@$(PIP) --require-hashes --only-binary :all: -r requirements/build.txt
+	@touch $@
+
 $(VENV)/.bench: $(VENV)/.run requirements/bench.txt
 	@echo "tollgate: installing the packages of requirements/bench.txt (once)"
 	@$(PIP) --require-hashes --only-binary :all: -r requirements/bench.txt
 	@touch $@
 
-.PHONY: run demo clean-local install test unit check fix docs bench lock clean help
+.PHONY: run demo clean-local build unbuild install test unit check fix docs bench lock clean help

@@ -8,6 +8,7 @@ import socket
 import struct
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -225,7 +226,7 @@ class TestOurOwnFaults:
         def fail(_):
             raise RuntimeError("a fault of ours")
 
-        monkeypatch.setattr(gateway.server.gate, "decide", fail)
+        monkeypatch.setattr(gateway.server, "gate", SimpleNamespace(decide=fail))
         told = []
         asyncio.get_running_loop().set_exception_handler(
             lambda _, context: told.append(context)

@@ -16,6 +16,7 @@ def answer_to(asked, requests):
     return encode_report(
         Report(
             asked=int(asked),
+            compiled=False,
             pid=1,
             listening=True,
             tally=Tally(requests=requests),

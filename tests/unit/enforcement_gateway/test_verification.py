@@ -120,7 +120,7 @@ class TestRemembered:
         shown = [token(f"jti-{number}") for number in range(20)]
         for each in shown:
             assert isinstance(verifier.verify(each, keys), VerifiedAccessToken)
-            assert len(verifier._remembered) <= most
+            assert len(verifier.remembered) <= most
         verifier.verify(shown[-1], keys)
         assert len(verifications) == (20 if most else 21)
 

@@ -7,11 +7,33 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from enforcement_gateway.body.write_keys import (
+    holds_no_more_by_octet,
+    holds_no_more_by_search,
     read_write_keys,
     read_write_keys_quickly,
     read_write_keys_strictly,
 )
 from enforcement_gateway.domain.denials import Reason, Refused
+
+SPELLINGS = [
+    b'"writeKey"',
+    b'"WRITEKEY"',
+    b'"batch"',
+    b'"bATCH"',
+    b'"writeKe',
+    b'y"',
+    b'"atch"',
+    b'"b',
+    b"writeKey",
+    b'"',
+    b"k",
+    b"H",
+    b"\\u006b",
+    b"\\n",
+    "\u212a".encode(),
+    "\u00e9".encode(),
+    b"\xff",
+]
 
 READABLE = [
     (b"{}", ()),
@@ -202,6 +224,18 @@ class TestQuickWay:
         octets[at % len(octets)] = octet
         quick = read_write_keys_quickly(bytes(octets))
         assert quick is None or quick == strict_or_none(bytes(octets))
+
+    @given(
+        body=st.one_of(
+            BODIES.map(lambda body: body.encode("utf-8", "surrogatepass")),
+            st.lists(st.sampled_from(SPELLINGS), max_size=8).map(b"".join),
+        ),
+        keys=st.integers(0, 3),
+        batches=st.integers(0, 2),
+    )
+    def test_counts_alike_by_search_and_by_octet(self, body, keys, batches):
+        by_search = holds_no_more_by_search(body, keys, batches)
+        assert holds_no_more_by_octet(body, keys, batches) == by_search
 
     @given(body=st.binary(max_size=60))
     def test_agrees_on_any_octets(self, body):

@@ -14,10 +14,14 @@ MAX_LINE = 4 * 1024 * 1024
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """One worker, now. `samples` are what `report` let through lately."""
+    """One worker, now. `samples` are what `report` let through lately.
+
+    `compiled`: the modules on the way of every request were, by `make build`.
+    """
 
     asked: int
     pid: int
+    compiled: bool
     listening: bool
     tally: Tally
     view: ViewStatus

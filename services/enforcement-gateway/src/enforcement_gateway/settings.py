@@ -127,6 +127,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     remembered_tokens: Annotated[
         int, Meta(ge=0, description="verified tokens that a worker remembers")
     ] = 32_768
+    interpreted: Annotated[
+        bool,
+        Meta(
+            description="run from the sources although `make build` has compiled the "
+            "modules on the way of every request"
+        ),
+    ] = False
     drain_delay: Annotated[
         timedelta,
         Meta(

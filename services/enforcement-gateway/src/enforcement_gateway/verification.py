@@ -43,16 +43,16 @@ class SigningKeys(Mapping[str, PublicKey]):
 
 
 class Verifier:
-    """Verifies access tokens of one issuer."""
+    """Verifies access tokens of one issuer. `remembered` are those that it signed."""
 
     def __init__(self, issuer: str, remembered: int = MAX_REMEMBERED) -> None:
         self._issuer = issuer
         self._max_remembered = remembered
-        self._remembered: dict[bytes, VerifiedAccessToken] = {}
+        self.remembered: dict[bytes, VerifiedAccessToken] = {}
 
     def verify(self, token: bytes, keys: SigningKeys) -> VerifiedAccessToken | Reason:
         """What the issuer signed, whatever its time, or why it did not."""
-        known = self._remembered.get(token)
+        known = self.remembered.get(token)
         if known is not None:
             return known
         verified = verify_access_token(
@@ -67,7 +67,7 @@ class Verifier:
         """Forget the older half when full: no bookkeeping at each hit."""
         if not self._max_remembered:
             return
-        if len(self._remembered) >= self._max_remembered:
-            for oldest in list(self._remembered)[: (self._max_remembered + 1) // 2]:
-                del self._remembered[oldest]
-        self._remembered[token] = verified
+        if len(self.remembered) >= self._max_remembered:
+            for oldest in list(self.remembered)[: (self._max_remembered + 1) // 2]:
+                del self.remembered[oldest]
+        self.remembered[token] = verified

@@ -14,6 +14,7 @@ import ssl
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from typing import cast
 
 import aiohttp
 import structlog
@@ -23,7 +24,7 @@ from prometheus_client import CollectorRegistry
 from enforcement_gateway.counters import Counters, Tally
 from enforcement_gateway.data_port import tls_of
 from enforcement_gateway.gate import Gate
-from enforcement_gateway.http.protocol import ServerConnection
+from enforcement_gateway.http.protocol import IS_COMPILED, ServerConnection
 from enforcement_gateway.http.routes import Door
 from enforcement_gateway.http.server import Behind, Limits, Server
 from enforcement_gateway.reports import Report, encode_report
@@ -85,7 +86,12 @@ async def _serve(settings: Settings, control_fd: int, *, writes_snapshot: bool) 
         server = make_server(settings, view, counters)
         await stack.enter_async_context(running(*loops, on_failure=stopping.set))
         listener = await listen(settings, server)
-        logger.info("listening", host=settings.host, port=settings.port)
+        logger.info(
+            "listening",
+            host=settings.host,
+            port=settings.port,
+            compiled=IS_COMPILED,
+        )
         control = asyncio.create_task(
             _answer_parent(
                 control_fd,
@@ -199,7 +205,7 @@ async def listen(settings: Settings, server: Server) -> asyncio.Server:
     """Open the data port, shared with the other workers by SO_REUSEPORT."""
     tls = tls_of(settings)
     listener = await asyncio.get_running_loop().create_server(
-        lambda: ServerConnection(server),
+        lambda: cast("asyncio.Protocol", ServerConnection(server)),
         settings.host,
         settings.port,
         reuse_port=True,
@@ -231,6 +237,7 @@ def _report(
     return Report(
         asked=asked,
         pid=os.getpid(),
+        compiled=IS_COMPILED,
         listening=listening,
         tally=Tally(**fields),
         view=view.status(),

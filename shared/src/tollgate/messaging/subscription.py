@@ -182,8 +182,13 @@ class Subscription(Generic[StateT]):
 
     def fresh(self, now: Moment) -> bool:
         """Whether decisions may be taken from it: it is no older than `max_age`."""
-        polled_at = self._polled_at
-        return polled_at is not None and polled_at.until(now) <= self._max_age
+        polled_at, most = self._polled_at, self._max_age
+        # As `age` says, but at every decision: no call and no third number.
+        return (
+            polled_at is not None
+            and now.boottime - polled_at.boottime <= most
+            and now.wall - polled_at.wall <= most
+        )
 
     @property
     def ready(self) -> bool:

@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import TypeAlias, TypeVar
 
+import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from enforcement_gateway.domain.authorization import (
     Admit,
+    admits_plainly,
     authorize,
     facts_about,
+    is_plainly_timely,
     named_source,
 )
 from enforcement_gateway.domain.denials import DENIALS, Reason
@@ -364,6 +367,65 @@ def test_whoever_is_admitted_has_every_right(
         assert verdict.client_id == token.client_id
     else:
         assert DENIALS[verdict.reason].status in {401, 403, 503}
+
+
+def plainly_admitted(
+    token: VerifiedAccessToken, write_key: str, logs: FoldedLogs, scope: Scope
+) -> bool:
+    door = (scope.value, DEFAULT_AUDIENCES[scope])
+    return admits_plainly(
+        token, write_key, logs.registry, logs.tokens, door
+    ) and is_plainly_timely(token, NOW)
+
+
+@settings(max_examples=400)
+@given(
+    later=LATER,
+    token=TOKENS,
+    write_key=st.sampled_from(["a1"] * 4 + ["a2", "b1", "nobodys"]),
+    scope=st.sampled_from([TRACKING] * 3 + [FUNCTIONS]),
+)
+def test_an_everyday_yes_is_the_yes_of_the_rules(
+    later: History, token: VerifiedAccessToken, write_key: str, scope: Scope
+) -> None:
+    logs = FoldedLogs()
+    for stream, fact in opening() + later:
+        logs.record(stream, fact)
+    if not plainly_admitted(token, write_key, logs, scope):
+        event("left to the rules")
+        return
+    event("an everyday yes")
+    naming = named_source([write_key], logs.registry)
+    assert naming.reason is None
+    verdict = authorize(
+        token,
+        facts_about(token, naming, logs.registry, logs.tokens),
+        scope=scope,
+        audience=DEFAULT_AUDIENCES[scope],
+        now=NOW,
+        fresh=True,
+    )
+    assert verdict == Admit(token.client_id)
+
+
+@pytest.mark.parametrize("mode", [Enforcement.ENFORCE, Enforcement.REPORT])
+def test_nothing_odd_is_an_everyday_yes(mode: Enforcement) -> None:
+    logs = FoldedLogs()
+    for stream, fact in opening():
+        logs.record(stream, fact)
+    logs.record("source-src_a", EnforcementChanged(mode=mode))
+    token = VerifiedAccessToken(
+        signing_kid="signer-1",
+        client_id="app_1",
+        jti="jti-1",
+        audiences=frozenset(DEFAULT_AUDIENCES.values()),
+        scopes=frozenset({TRACKING.value}),
+        key="kid-1/2",
+        rev=0,
+        iat=NOW,
+        exp=NOW + 1,
+    )
+    assert plainly_admitted(token, "a1", logs, TRACKING)
 
 
 @given(

@@ -42,12 +42,14 @@ class TestRecognises:
         assert head.shared == head.start()
         assert b"\r\nX-Custom: a\r\n" in head.shared
 
-    def test_without_a_date_the_rendering_is_made_each_time(self) -> None:
-        data = answer(b"Content-Length: 2")
-        known = taught(data)
-        head = known.recognise(data)
-        assert head is not None
-        assert head.shared is None
+    def test_it_knows_whether_there_is_a_date(self) -> None:
+        dated, undated = (
+            answer(DATE, b"Content-Length: 2"),
+            answer(b"Content-Length: 2"),
+        )
+        known = taught(dated, undated)
+        heads = known.recognise(dated), known.recognise(undated)
+        assert [head is not None and head.is_dated for head in heads] == [True, False]
 
     def test_forgets_all_of_too_many(self) -> None:
         many = [answer(b"X: %d" % n, b"Content-Length: 2") for n in range(MAX_KNOWN)]

@@ -230,16 +230,8 @@ def read_write_keys_quickly(body: bytes) -> tuple[str, ...] | None:
         return None
     try:
         read = _decode(body)
-        if not body.isascii():
-            body.decode()
-            for letter in _FOLDING:
-                if letter in body:
-                    return None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except (msgspec.MsgspecError, RecursionError):
         return None
-    if b"\\" in body and _LETTER_ESCAPE_IN(body):  # the first is one memchr
-        return None
-    folded = body.lower()
     taken = batches = 0
     keys: tuple[str, ...] = ()
     if read.writeKey is not UNSET:
@@ -253,9 +245,86 @@ def read_write_keys_quickly(body: bytes) -> tuple[str, ...] | None:
                 taken += 1
                 if key not in keys:
                     keys = (*keys, key)
-    if folded.count(b'"writekey"') != taken or folded.count(b'"batch"') != batches:
+    if not holds_no_more(body, taken, batches):
         return None
     for key in keys:
         if not (key.isascii() and key.isprintable()):
             return None
     return keys
+
+
+def holds_no_more_by_search(body: bytes, keys: int, batches: int) -> bool:
+    """Whether some reader could find more names in a JSON text than were taken.
+
+    True says that the octets hold so many spellings of `"writeKey"` and of `"batch"`
+    in quotes, and no letter that folds to one of theirs, escaped or not.
+    """
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError:
+            return False
+        for letter in _FOLDING:
+            if letter in body:
+                return False
+    if b"\\" in body and _LETTER_ESCAPE_IN(body):  # the first is one memchr
+        return False
+    folded = body.lower()
+    return folded.count(b'"writekey"') == keys and folded.count(b'"batch"') == batches
+
+
+def holds_no_more_by_octet(body: bytes, keys: int, batches: int) -> bool:
+    """As `holds_no_more_by_search`, in one pass: the better way once it is compiled.
+
+    It stops at the letters that close the names, which few other words have.
+    """
+    octets = body
+    end = len(body)
+    others = keys_found = batches_found = 0
+    at = 0
+    while at < end:
+        octet = octets[at]
+        others |= octet
+        if octet == _BACKSLASH:
+            return holds_no_more_by_search(body, keys, batches)
+        octet |= _LOWER
+        if octet == _K:
+            if _is_write_key(body, at, end):
+                keys_found += 1
+        elif octet == _H and _is_batch(body, at, end):
+            batches_found += 1
+        at += 1
+    if others >= _BEYOND_ASCII:
+        return holds_no_more_by_search(body, keys, batches)
+    return keys_found == keys and batches_found == batches
+
+
+_LOWER, _BACKSLASH, _QUOTE, _BEYOND_ASCII = 0x20, 0x5C, 0x22, 0x80
+_K, _TO_K, _FROM_K = ord("k"), len('"write'), len('key"')
+_H, _TO_H, _FROM_H = ord("h"), len('"batc'), len('h"')
+
+
+def _is_write_key(octets: bytes, k: int, end: int) -> bool:
+    """Whether the letter at `k` is the one in some spelling of `"writeKey"`."""
+    start, behind = k - _TO_K, k + _FROM_K
+    return (
+        start >= 0
+        and behind <= end
+        and octets[start] == _QUOTE
+        and octets[start:behind].lower() == b'"writekey"'
+    )
+
+
+def _is_batch(octets: bytes, h: int, end: int) -> bool:
+    """Whether the letter at `h` is the last in some spelling of `"batch"`."""
+    start, behind = h - _TO_H, h + _FROM_H
+    return (
+        start >= 0
+        and behind <= end
+        and octets[start] == _QUOTE
+        and octets[start:behind].lower() == b'"batch"'
+    )
+
+
+_IS_COMPILED = not __file__.endswith(".py")
+holds_no_more = holds_no_more_by_octet if _IS_COMPILED else holds_no_more_by_search

@@ -17,7 +17,7 @@ from tollgate.oauth.access_tokens import TokenRefusal, VerifiedAccessToken
 from tollgate.registry.oauth_app import OAuthApp
 from tollgate.registry.source import Source
 from tollgate.registry.state import RegistryState
-from tollgate.tokens.state import SigningKey, TokensState
+from tollgate.tokens.state import SigningKey, SigningKeyStatus, TokensState
 
 
 class Naming(msgspec.Struct, frozen=True):
@@ -55,6 +55,9 @@ class Deny(msgspec.Struct, frozen=True):
 
 Verdict: TypeAlias = Admit | Deny
 
+_OFF = Enforcement.OFF
+_COMPROMISED = SigningKeyStatus.COMPROMISED
+
 OF_TOKENS: Mapping[TokenRefusal, Reason] = MappingProxyType(
     {
         TokenRefusal.MALFORMED: Reason.TOKEN_MALFORMED,
@@ -83,10 +86,6 @@ def named_source(
     must `source_id`, where a request names a source as well and it is one of ours.
     `admit_unknown` overlooks keys nobody knows, while a deployment migrates.
     """
-    if len(write_keys) == 1 and source_id is None:
-        plain = _enforced(write_keys[0], registry)
-        if plain is not None:
-            return Naming(plain)
     named: dict[str, Source | None] = {}
     for write_key in write_keys:
         known = registry.write_keys.get(write_key)
@@ -113,18 +112,6 @@ def named_source(
     if guarded is None:
         return Naming(overlooked=None in named.values())
     return Naming(guarded, Reason.SOURCES_MIXED if len(named) > 1 else None)
-
-
-def _enforced(write_key: str, registry: RegistryState) -> Source | None:
-    """The source of a single key, if that alone decides: what nearly all requests are.
-
-    None is no answer: the rule in `named_source` gives it.
-    """
-    known = registry.write_keys.get(write_key)
-    if known is None or not known.live:
-        return None
-    source = registry.sources[known.source_id]
-    return None if source.enforcement is Enforcement.OFF else source
 
 
 def facts_about(
@@ -201,6 +188,54 @@ def authorize(
     if scope not in app.scopes:
         return Deny(Reason.SCOPE_WITHDRAWN)
     return Admit(token.client_id)
+
+
+def admits_plainly(
+    token: VerifiedAccessToken,
+    write_key: str,
+    registry: RegistryState,
+    tokens: TokensState,
+    door: tuple[str, str],
+) -> bool:
+    """Whether `authorize` admits the token to the source of that one write key.
+
+    `door` is the scope and the audience that are asked for.
+    True only where nothing is the least bit odd; False is no answer, and the rules
+    above give it. These are the same doubts, all of them at every request, with no
+    value made of any. What needs a clock is left to `is_plainly_timely`, to be asked
+    after this. A property test holds the two to the rules.
+    """
+    known = registry.write_keys.get(write_key)
+    if known is None or not known.live:
+        return False
+    source = known.source
+    client_id = token.client_id
+    if source.app_id != client_id or source.enforcement is _OFF:
+        return False
+    signing_key = tokens.signing_keys.get(token.signing_kid)
+    if (
+        signing_key is None
+        or signing_key.status is _COMPROMISED
+        or signing_key.last_expiry is not None
+        or client_id in tokens.cuts
+        or tokens.revoked.holds(client_id, token.jti)
+    ):
+        return False
+    app = registry.apps.get(client_id)
+    scope, audience = door
+    return (
+        app is not None
+        and not app.deleted
+        and token.key in app.honoured
+        and scope in app.scopes
+        and scope in token.scopes
+        and audience in token.audiences
+    )
+
+
+def is_plainly_timely(token: VerifiedAccessToken, now: float) -> bool:
+    """Whether it is good at `now` even if no clock may differ from another."""
+    return token.nbf <= now < token.exp
 
 
 def _gone_or_unheard_of(key: str, app: OAuthApp) -> Reason:

@@ -19,7 +19,7 @@ from enforcement_gateway.domain.denials import DENIALS, Reason, Refused, status_
 from enforcement_gateway.gate import Passed, write_keys_of
 from enforcement_gateway.http.head_template import HeadTemplate
 from enforcement_gateway.http.plans import Plan
-from enforcement_gateway.http.responses import denial, options
+from enforcement_gateway.http.responses import dates, denial, options
 from enforcement_gateway.http.routes import SCOPES, Door
 from enforcement_gateway.http.server import Server
 from enforcement_gateway.upstream.answers import AnswerHead, AnswerSource
@@ -49,7 +49,7 @@ class Connection(Protocol):
 
     peer: Peer
 
-    def answer(self, answer: bytes, *, close: bool) -> None:
+    def answer(self, answer: bytes, close: bool) -> None:
         """The whole answer, or the last of it."""
         ...
 
@@ -313,7 +313,7 @@ class Exchange:
         allow = _EVERYWHERE if route is None else route.allow
         close = self._closes
         self._connection.answer(
-            options(allow, request_id=self.request_id, close=close), close=close
+            options(allow, request_id=self.request_id, close=close), close
         )
 
     # --- the way back ---
@@ -325,13 +325,18 @@ class Exchange:
             return
         self._server.counters.count_answered(head.status)
         close = self._closes
-        if close or head.shared is None:
-            start = self._answer_head(head, close=close)
-            self._connection.answer(start + body, close=close)
+        if head.shared is None or close:
+            answer = self._answer_head(head, close=close) + body
+        elif head.is_dated:
+            answer = b"%b%b\r\n\r\n%b" % (head.shared, self.request_id, body)
         else:
-            self._connection.answer(
-                b"%b%b\r\n\r\n%b" % (head.shared, self.request_id, body), close=False
+            answer = b"%b%b\r\n%b\r\n%b" % (
+                head.shared,
+                self.request_id,
+                dates.line(),
+                body,
             )
+        self._connection.answer(answer, close)
 
     def answer_started(self, head: AnswerHead, source: AnswerSource) -> None:
         if self._gone or (
@@ -359,7 +364,7 @@ class Exchange:
             return
         self._source = None
         last = b"0\r\n\r\n" if self._chunked_answer else b""
-        self._connection.answer(last, close=self._closes)
+        self._connection.answer(last, self._closes)
 
     def answer_failed(self, reason: Reason) -> None:
         if self._gone:
@@ -388,8 +393,12 @@ class Exchange:
         return True
 
     def _answer_head(self, head: AnswerHead, *, close: bool) -> bytes:
-        end = b"\r\nConnection: close\r\n\r\n" if close else b"\r\n\r\n"
-        return head.start(chunked=self._chunked_answer) + self.request_id + end
+        return b"%b%b\r\n%b%b\r\n" % (
+            head.start(chunked=self._chunked_answer),
+            self.request_id,
+            b"" if head.is_dated else dates.line(),
+            b"Connection: close\r\n" if close else b"",
+        )
 
     def _deny(self, reason: Reason) -> None:
         if self._gone:
@@ -421,7 +430,7 @@ class Exchange:
             close=close,
             to_head=self._plan.head.method == b"HEAD",
         )
-        self._connection.answer(answer, close=close)
+        self._connection.answer(answer, close)
 
 
 def _work(inflation: Inflation) -> bool:

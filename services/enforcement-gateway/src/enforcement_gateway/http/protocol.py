@@ -27,6 +27,9 @@ MAX_DISCARDED = 64 * 1024
 MAX_LINGERED = 4 * 1024 * 1024
 """Octets read and dropped behind a last answer, so that it is not reset away."""
 
+IS_COMPILED = not __file__.endswith(".py")
+"""Whether this module, and with it the way of every request, was compiled."""
+
 _BARE_LF = re.compile(rb"(?<!\r)\n").search
 _FOREVER = float("inf")
 
@@ -39,8 +42,11 @@ _HEAD, _LENGTH, _CHUNKS, _BUSY, _LINGER, _CLOSED = range(6)
 _INCOMPLETE = (_HEAD, _LENGTH, _CHUNKS)
 
 
-class ServerConnection(asyncio.Protocol):
-    """One client. `deadline` is when the state it is in has lasted too long."""
+class ServerConnection:
+    """One client: an `asyncio.Protocol`, without the base that C could not have.
+
+    `deadline` is when the state it is in has lasted too long.
+    """
 
     __slots__ = (
         "_advancing",
@@ -185,7 +191,7 @@ class ServerConnection(asyncio.Protocol):
 
     # --- used by the exchange ---
 
-    def answer(self, answer: bytes, *, close: bool) -> None:
+    def answer(self, answer: bytes, close: bool) -> None:
         if self._state == _CLOSED or self._transport.is_closing():
             return  # `connection_lost` is on its way, and tidies up
         if answer:
@@ -406,7 +412,7 @@ class ServerConnection(asyncio.Protocol):
             request_id=request_id,
             address=self.peer.address,
         )
-        self.answer(denial(reason, request_id=request_id, close=True), close=True)
+        self.answer(denial(reason, request_id=request_id, close=True), True)
 
     def _linger(self) -> None:
         """Say that this was all, then read on a little.

@@ -177,4 +177,5 @@ class AnswerParser:
         else:
             self.until_close = True
         self.keeps_alive = self._parser.should_keep_alive() and not self.until_close
-        return AnswerHead(status, self._phrase, passed, length)
+        is_dated = any(name.lower() == b"date" for name, _ in passed)
+        return AnswerHead(status, self._phrase, passed, length, is_dated)

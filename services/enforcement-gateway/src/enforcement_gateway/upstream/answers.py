@@ -6,20 +6,22 @@ from typing import Protocol
 import msgspec
 
 from enforcement_gateway.domain.denials import Reason
-from enforcement_gateway.http.responses import dates, status_line
+from enforcement_gateway.http.responses import status_line
 
 
 class AnswerHead(msgspec.Struct, frozen=True):
     """Status, phrase and the fields that may be passed on.
 
-    `length` is None where only the end of the answer tells it. `shared` is `start`
-    for the body's length, where that is the same for every answer with this head.
+    `length` is None where only the end of the answer tells it; `is_dated` says that a
+    Date is among the fields. `shared` is `start`, where that was kept for every answer
+    with this head.
     """
 
     status: int
     phrase: bytes
     fields: list[tuple[bytes, bytes]]
     length: int | None
+    is_dated: bool = False
     shared: bytes | None = None
 
     def start(self, *, chunked: bool = False) -> bytes:
@@ -27,18 +29,12 @@ class AnswerHead(msgspec.Struct, frozen=True):
         parts = [status_line(self.status, self.phrase)]
         for name, value in self.fields:
             parts.append(b"%b: %b\r\n" % (name, value))
-        if not self.is_dated:
-            parts.append(dates.line())
         if chunked:
             parts.append(b"Transfer-Encoding: chunked\r\n")
         elif self.length is not None and self.status not in _WITHOUT_LENGTH:
             parts.append(b"Content-Length: %d\r\n" % self.length)
         parts.append(b"X-Request-Id: ")
         return b"".join(parts)
-
-    @property
-    def is_dated(self) -> bool:
-        return any(name.lower() == b"date" for name, _ in self.fields)
 
 
 _WITHOUT_LENGTH = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})

@@ -9,6 +9,8 @@ import select
 from http import HTTPStatus
 from typing import Protocol, cast
 
+from msgspec.structs import replace
+
 from enforcement_gateway.domain.denials import Reason
 from enforcement_gateway.upstream.answer_parser import AnswerParser, Rubbish
 from enforcement_gateway.upstream.answers import AnswerHead, Answers
@@ -28,8 +30,8 @@ class Owner(Protocol):
     def lost(self, connection: "UpstreamConnection") -> None: ...
 
 
-class UpstreamConnection(asyncio.Protocol):
-    """Carries one request at a time.
+class UpstreamConnection:
+    """Carries one request at a time. An `asyncio.Protocol` but for the base class.
 
     `deadline` is when patience with the upstream ends, `idle_since` when the last
     answer was complete, both by the clock of the loop.
@@ -138,7 +140,7 @@ class UpstreamConnection(asyncio.Protocol):
         if is_first and answers is not None:
             head = self._known.recognise(data)
             if head is not None and head.length is not None:
-                self._finish(keeps_alive=True)
+                self._finish(True)
                 answers.answer_whole(head, data[len(data) - head.length :])
                 return
         try:
@@ -174,7 +176,7 @@ class UpstreamConnection(asyncio.Protocol):
         parts = self._parser.take_body()
         complete = self._parser.complete
         if complete:
-            self._finish(keeps_alive=self._parser.keeps_alive)
+            self._finish(self._parser.keeps_alive)
         if answers is None:
             self._drained += sum(map(len, parts))
             if self._drained > MAX_DRAINED and not complete:
@@ -191,7 +193,7 @@ class UpstreamConnection(asyncio.Protocol):
             if complete:
                 answers.answer_ended()
 
-    def _finish(self, *, keeps_alive: bool) -> None:
+    def _finish(self, keeps_alive: bool) -> None:
         """The answer is complete: back to the pool, if nothing speaks against it."""
         self._answers = None
         self._busy = False
@@ -220,4 +222,4 @@ class UpstreamConnection(asyncio.Protocol):
 def _sized(head: AnswerHead, length: int) -> AnswerHead:
     if head.length is not None or head.status == HTTPStatus.NO_CONTENT:
         return head
-    return AnswerHead(head.status, head.phrase, head.fields, length)
+    return replace(head, length=length)

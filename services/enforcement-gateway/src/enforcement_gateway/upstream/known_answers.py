@@ -41,5 +41,4 @@ class KnownAnswers:
             return
         if len(self._heads) >= MAX_KNOWN:
             self._heads.clear()
-        shared = head.start() if head.is_dated else None
-        self._heads[data[:end]] = replace(head, shared=shared)
+        self._heads[data[:end]] = replace(head, shared=head.start())

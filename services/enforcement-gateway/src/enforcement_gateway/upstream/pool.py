@@ -6,6 +6,7 @@ silent has taken the events is not ours to guess (RFC 9110 §9.2.2).
 
 import asyncio
 import ssl
+from typing import cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -123,12 +124,11 @@ class Pool:
     async def _connect(self, request: bytes, answers: Answers) -> None:
         loop = asyncio.get_running_loop()
         origin = self.origin
+        connection = UpstreamConnection(self, self._answer_timeout, self._known_answers)
         try:
             async with asyncio.timeout(self._connect_timeout):
-                _, connection = await loop.create_connection(
-                    lambda: UpstreamConnection(
-                        self, self._answer_timeout, self._known_answers
-                    ),
+                await loop.create_connection(
+                    lambda: cast("asyncio.Protocol", connection),
                     origin.host,
                     origin.port,
                     ssl=self._tls,

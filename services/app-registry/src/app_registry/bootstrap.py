@@ -131,7 +131,5 @@ async def _record(
 
 async def _read(log: EventLog) -> RegistryState:
     state = RegistryState()
-    async for page in log.pages():
-        for recorded in page:
-            state.apply(recorded)
+    await log.replay(state)
     return state

@@ -39,9 +39,7 @@ async def opened_keeper(settings: Settings) -> AsyncIterator[KeyKeeper]:
 async def _read_keys(log: EventLog) -> Keys:
     state = TokensState()
     try:
-        async for page in log.pages():
-            for recorded in page:
-                state.apply(recorded)
+        await log.replay(state)
     except (LogUnavailable, UnreadableEvent) as error:
         raise Unavailable("the tokens log cannot be read") from error
     return state.signing_keys

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from tollgate.cli.stack import Stack, required
 from tollgate.database import open_pool
 from tollgate.eventlog import EventLog, LogUnavailable, open_event_log
 from tollgate.eventlog.chain import ChainBroken
-from tollgate.events import RecordedEvent, UnreadableEvent
+from tollgate.events import UnreadableEvent
 from tollgate.registry.report import describe
 from tollgate.registry.state import RegistryState
 
@@ -113,18 +113,18 @@ def state(
     position, moment = _place(at)
 
     async def show() -> None:
-        folded, reached, last = RegistryState(), 0, None
+        folded = RegistryState()
         async with _opened("registry", url) as log:
-            async for recorded in _until(log, position, moment):
-                folded.apply(recorded)
-                reached, last = recorded.position, recorded.recorded_at
+            end = position if moment is None else await log.position_at(moment)
+            reached = await log.replay(folded, to=end)
+            last = (await log.read_after(reached - 1, limit=1))[-1:]
         if position is not None and reached < position:
             raise click.ClickException(
                 f"the log ends at position {reached}, before {position}"
             )
         document = {
             "position": reached,
-            "recorded_at": last,
+            "recorded_at": last[0].recorded_at if last else None,
             "workspaces": describe(
                 folded, workspace_id=workspace_id, write_keys=write_keys
             ),
@@ -183,20 +183,6 @@ async def _opened(name: str, url: str) -> AsyncIterator[EventLog]:
         open_event_log(name, pool, url, application_name="tollgate audit") as log,
     ):
         yield log
-
-
-async def _until(
-    log: EventLog, position: int | None, moment: datetime | None
-) -> AsyncIterator[RecordedEvent]:
-    """The events up to and with `position`, or recorded at `moment` or before."""
-    async with aclosing(log.pages()) as pages:
-        async for page in pages:
-            for recorded in page:
-                if position is not None and recorded.position > position:
-                    return
-                if moment is not None and recorded.recorded_at > moment:
-                    return
-                yield recorded
 
 
 async def _audit_events(

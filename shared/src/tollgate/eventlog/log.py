@@ -14,6 +14,7 @@ from tollgate.eventlog.chain import Chain, genesis
 from tollgate.eventlog.committer import CALLS_IN_FLIGHT, GroupCommitter
 from tollgate.eventlog.errors import LogUnavailable
 from tollgate.eventlog.groups import Appended, AppendGroup
+from tollgate.eventlog.replay import OddLines, Replay, Replayable, gc_paused
 from tollgate.events import RecordedEvent
 
 READ_TRIES = 2
@@ -71,6 +72,15 @@ class EventLog:
         )
         return rows[0]["hash"] if rows else None
 
+    async def position_at(self, moment: datetime) -> int:
+        """The position of the last event recorded at `moment` or before, or 0."""
+        rows = await self._read(
+            f"SELECT max(position) AS last FROM {self.name}.events"  # noqa: S608
+            " WHERE recorded_at <= $1",
+            moment,
+        )
+        return rows[0]["last"] or 0
+
     async def load(
         self, stream: str, *, after_version: int = 0, to_version: int | None = None
     ) -> list[RecordedEvent]:
@@ -111,6 +121,36 @@ class EventLog:
         while page := await self.read_after(after, limit=size):
             yield page
             after = page[-1].position
+
+    async def replay(self, state: Replayable, *, to: int | None = None) -> int:
+        """Fold the log from its beginning into `state`; the position reached.
+
+        That is the end of the log as it is now, or `to` if that comes before. Raises
+        `UnreadableEvent` at an event that must be understood and cannot be; the state
+        is of no use then. The hash chain is not checked.
+        """
+        head = await self.head(also_of_standby=True)
+        end = head.position if to is None else min(to, head.position)
+        with gc_paused():
+            await self._replay(Replay(self._pool, self.name, state, 0), state, end)
+        return end
+
+    async def _replay(self, reading: Replay, state: Replayable, end: int) -> None:
+        tries = READ_TRIES
+        while (before := reading.position) < end:
+            try:
+                await reading.read(end)
+            except OddLines as odd:
+                for recorded in await self.read_after(
+                    reading.position, limit=odd.count
+                ):
+                    reading.expect(recorded.position)
+                    state.apply(recorded)
+                    reading.position = recorded.position
+            except (*LOST, *UNDONE) as error:
+                tries -= 1
+                if not tries or reading.position != before:
+                    raise LogUnavailable("the log cannot be read") from error
 
     async def verify(self, *, on_progress: Callable[[int], object] = int) -> Head:
         """Check the whole chain against the head, or raise `chain.ChainBroken`.

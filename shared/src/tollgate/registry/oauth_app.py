@@ -77,7 +77,22 @@ def shared_set(texts: frozenset[str]) -> frozenset[str]:
 
 def evolve(app: OAuthApp, event: OAuthAppEvent, version: int) -> OAuthApp:
     """The app after `event`, which stands at `version` of its stream."""
+    # What happens most often comes first: a log is folded at every start.
     match event:
+        case SourceConnected(source_id=source_id):
+            sources = app.sources
+            if source_id not in sources:
+                sources = (*sources, source_id)
+            return replace(app, version=version, sources=sources)
+        case KeyAdded():
+            key = AppKey(
+                kid=event.kid,
+                name=event.name,
+                alg=intern(event.alg),
+                pem=event.pem,
+                version=version,
+            )
+            return _with_keys(app, version, {**app.keys, key.kid: key}, app.kept_keys)
         case OAuthAppCreated():
             return OAuthApp(
                 id=app.id,
@@ -93,25 +108,11 @@ def evolve(app: OAuthApp, event: OAuthAppEvent, version: int) -> OAuthApp:
             return replace(app, version=version, token_lifetime=token_lifetime)
         case ScopesChanged(scopes=scopes):
             return replace(app, version=version, scopes=shared_set(frozenset(scopes)))
-        case KeyAdded():
-            key = AppKey(
-                kid=event.kid,
-                name=event.name,
-                alg=intern(event.alg),
-                pem=event.pem,
-                version=version,
-            )
-            return _with_keys(app, version, {**app.keys, key.kid: key}, app.kept_keys)
         case KeyDeleted(kid=kid, keep_tokens=keep_tokens):
             gone = app.keys.get(kid)
             kept = {gone.claim} if gone is not None and keep_tokens else set()
             left = {other: key for other, key in app.keys.items() if other != kid}
             return _with_keys(app, version, left, app.kept_keys | kept)
-        case SourceConnected(source_id=source_id):
-            sources = app.sources
-            if source_id not in sources:
-                sources = (*sources, source_id)
-            return replace(app, version=version, sources=sources)
         case SourceDisconnected(source_id=source_id):
             sources = tuple(each for each in app.sources if each != source_id)
             return replace(app, version=version, sources=sources)

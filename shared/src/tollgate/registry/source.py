@@ -43,7 +43,15 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=Tru
 
 def evolve(source: Source, event: SourceEvent, version: int) -> Source:
     """The source after `event`, which stands at `version` of its stream."""
+    # What happens most often comes first: a log is folded at every start.
     match event:
+        case WriteKeyAdded(write_key=write_key):
+            keys = (*source.write_keys, write_key)
+            return replace(source, version=version, write_keys=keys)
+        case OAuthAppConnected(app_id=app_id):
+            return replace(source, version=version, app_id=intern(app_id))
+        case EnforcementChanged(mode=mode):
+            return replace(source, version=version, enforcement=mode)
         case SourceCreated():
             return Source(
                 id=source.id,
@@ -54,18 +62,11 @@ def evolve(source: Source, event: SourceEvent, version: int) -> Source:
             )
         case SourceRenamed(name=name):
             return replace(source, version=version, name=name)
-        case WriteKeyAdded(write_key=write_key):
-            keys = (*source.write_keys, write_key)
-            return replace(source, version=version, write_keys=keys)
         case WriteKeyDeleted(write_key=write_key):
             keys = tuple(key for key in source.write_keys if key != write_key)
             return replace(source, version=version, write_keys=keys)
-        case OAuthAppConnected(app_id=app_id):
-            return replace(source, version=version, app_id=intern(app_id))
         case OAuthAppDisconnected():
             return replace(source, version=version, app_id=None)
-        case EnforcementChanged(mode=mode):
-            return replace(source, version=version, enforcement=mode)
         case SourceDeleted():
             return replace(source, version=version, deleted=True)
         case _:

@@ -4,23 +4,25 @@ The issuer, the gateway, the app-registry's own read side and the audit fold the
 log with the same functions, so a rebuilt view and a live one cannot disagree.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from sys import intern
-from typing import TypeAlias, cast
+from typing import Any, ClassVar, TypeAlias, get_args
 
 import msgspec
 from msgspec.structs import force_setattr, replace
 
-from tollgate.events import RecordedEvent, UnreadableEvent
+from tollgate.events import Event, RecordedEvent, UnreadableEvent
 from tollgate.events.registry import (
     WITHHELD_CATEGORIES,
     AccessTokenEvent,
     MemberEvent,
     OAuthAppEvent,
+    RegistryEvent,
     SourceConnected,
     SourceEvent,
     WorkspaceCreated,
     WriteKeyAdded,
+    WriteKeyClaimed,
     WriteKeyDeleted,
     registry_decoder,
 )
@@ -94,6 +96,9 @@ class Apps(msgspec.Struct, frozen=True, array_like=True, tag="apps"):
 
 _Part: TypeAlias = Workspaces | Members | AccessTokens | Sources | WriteKeys | Apps
 
+_facts: msgspec.json.Decoder[tuple[int, str, RegistryEvent]] = msgspec.json.Decoder(
+    tuple[int, str, RegistryEvent]
+)
 _encoder = msgspec.json.Encoder(order="deterministic")
 _decoder: msgspec.json.Decoder[_Part] = msgspec.json.Decoder(_Part)
 
@@ -107,6 +112,7 @@ class RegistryState:
     """
 
     LOG = "registry"
+    NEEDS_TIME: ClassVar[bool] = False
     SHAPE = shape_of(_Part)
 
     def __init__(self) -> None:
@@ -119,56 +125,48 @@ class RegistryState:
 
     def apply(self, recorded: RecordedEvent) -> None:
         """Fold in the next event of the log, or raise `UnreadableEvent`."""
-        category, _, key = recorded.stream.partition("-")
         if recorded.data is None:
-            if category not in WITHHELD_CATEGORIES:
+            if recorded.category not in WITHHELD_CATEGORIES:
                 raise UnreadableEvent(f"event {recorded.position} is withheld")
             return
         event = registry_decoder.decode(recorded)
-        if event is None:
-            return
-        version = recorded.version
-        match category:
-            case "source":
-                known = self.sources.get(key) or Source(id=key)
-                changed = source.evolve(known, cast("SourceEvent", event), version)
-                self.sources[key] = changed
-                self._keep_write_keys(known, changed, cast("SourceEvent", event))
-            case "oauth_app":
-                app = self.apps.get(key) or OAuthApp(id=intern(key))
-                if isinstance(event, SourceConnected):
-                    event = self._sharing_its_id(event)
-                self.apps[app.id] = oauth_app.evolve(
-                    app, cast("OAuthAppEvent", event), version
-                )
-            case "member":
-                self.members[key] = member.evolve(
-                    self.members.get(key) or Member(id=key),
-                    cast("MemberEvent", event),
-                    version,
-                )
-            case "access_token":
-                self.access_tokens[key] = access_token.evolve(
-                    self.access_tokens.get(key) or AccessToken(id=key),
-                    cast("AccessTokenEvent", event),
-                    version,
-                )
-            case "workspace":
-                created = cast("WorkspaceCreated", event)
-                self.workspaces[key] = Workspace(
-                    id=key, version=version, name=created.name
-                )
-            case "write_key":
-                pass  # the claim repeats what the source's own event says
-            case _:
-                raise UnreadableEvent(
-                    f"event {recorded.position} has an unknown kind of stream"
-                )
+        if event is not None:
+            fact = (recorded.version, recorded.stream, event)
+            self._fold(recorded.position, (fact,))
 
-    def _sharing_its_id(self, event: SourceConnected) -> SourceConnected:
-        """The same, with the source's own copy of its id: there are many of them."""
-        source = self.sources.get(event.source_id)
-        return event if source is None else replace(event, source_id=source.id)
+    def fold_lines(self, first: int, lines: bytes) -> None:
+        """Fold in many events at once; see `tollgate.eventlog.replay`."""
+        self._fold(first, _facts.decode_lines(lines))
+
+    def _fold(self, first: int, facts: Iterable[tuple[int, str, Event]]) -> None:
+        """Fold in facts that stand at `first` and after it: version, stream, event."""
+        folds = _FOLDS
+        for position, (version, stream, event) in enumerate(facts, first):
+            category, _, key = stream.partition("-")
+            fold = folds.get((category, type(event)))
+            if fold is None:
+                raise UnreadableEvent(
+                    f"event {position} is of another kind than its stream"
+                )
+            fold(self, key, event, version)
+
+    def _fold_workspace(self, key: str, event: WorkspaceCreated, version: int) -> None:
+        self.workspaces[key] = Workspace(id=key, version=version, name=event.name)
+
+    def _fold_member(self, key: str, event: MemberEvent, version: int) -> None:
+        known = self.members.get(key) or Member(id=key)
+        self.members[key] = member.evolve(known, event, version)
+
+    def _fold_access_token(
+        self, key: str, event: AccessTokenEvent, version: int
+    ) -> None:
+        known = self.access_tokens.get(key) or AccessToken(id=key)
+        self.access_tokens[key] = access_token.evolve(known, event, version)
+
+    def _fold_source(self, key: str, event: SourceEvent, version: int) -> None:
+        known = self.sources.get(key) or Source(id=key)
+        changed = self.sources[key] = source.evolve(known, event, version)
+        self._keep_write_keys(known, changed, event)
 
     def _keep_write_keys(
         self, known: Source, changed: Source, event: SourceEvent
@@ -186,6 +184,24 @@ class RegistryState:
                 held = self.write_keys.get(write_key)
                 if held is None or held.source.id == changed.id or write_key == added:
                     self.write_keys[write_key] = belonging
+
+    def _fold_app(self, key: str, event: OAuthAppEvent, version: int) -> None:
+        app = self.apps.get(key) or OAuthApp(id=intern(key))
+        self.apps[app.id] = oauth_app.evolve(app, event, version)
+
+    def _fold_source_connected(
+        self, key: str, event: SourceConnected, version: int
+    ) -> None:
+        """With the source's own copy of its id: there are many of them."""
+        source = self.sources.get(event.source_id)
+        if source is not None:
+            event = replace(event, source_id=source.id)
+        self._fold_app(key, event, version)
+
+    def _fold_write_key_claimed(
+        self, key: str, event: WriteKeyClaimed, version: int
+    ) -> None:
+        """Nothing: it repeats what the source's own event says."""
 
     def parts(self) -> Iterator[bytes]:
         """The whole state as lines of JSON; changing it meanwhile is not allowed."""
@@ -271,3 +287,23 @@ class RegistryState:
     def load(cls, dump: bytes) -> "RegistryState":
         """The state of a `dump`; raises as `of_parts` does."""
         return cls.of_parts(dump.splitlines())
+
+
+_Fold: TypeAlias = Callable[[RegistryState, str, Any, int], None]
+
+_FOLDS_OF_CATEGORIES: tuple[tuple[str, tuple[type[Event], ...], _Fold], ...] = (
+    ("workspace", (WorkspaceCreated,), RegistryState._fold_workspace),  # noqa: SLF001
+    ("member", get_args(MemberEvent), RegistryState._fold_member),  # noqa: SLF001
+    ("access_token", get_args(AccessTokenEvent), RegistryState._fold_access_token),  # noqa: SLF001
+    ("source", get_args(SourceEvent), RegistryState._fold_source),  # noqa: SLF001
+    ("write_key", (WriteKeyClaimed,), RegistryState._fold_write_key_claimed),  # noqa: SLF001
+    ("oauth_app", get_args(OAuthAppEvent), RegistryState._fold_app),  # noqa: SLF001
+    # After the others of its category, because it takes the place of one of them.
+    ("oauth_app", (SourceConnected,), RegistryState._fold_source_connected),  # noqa: SLF001
+)
+_FOLDS: Mapping[tuple[str, type[Event]], _Fold] = {
+    (category, event_type): fold
+    for category, event_types, fold in _FOLDS_OF_CATEGORIES
+    for event_type in event_types
+}
+"""How an event of that type on a stream of that category is folded in."""

@@ -6,8 +6,9 @@ a revocation is kept up to a minute longer than it must be and never shorter.
 """
 
 import heapq
+import math
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from sys import intern
 
 import msgspec
@@ -15,7 +16,11 @@ import msgspec
 FORGET_AFTER = timedelta(minutes=10)
 """How long after its expiry a revocation is kept: more than any accepted leeway."""
 
+_FORGET_AFTER = FORGET_AFTER.total_seconds()
+
 MINUTE = 60
+_MINUTES_OF_A_DAY = 24 * 60
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class DueTokens(msgspec.Struct, frozen=True, array_like=True, tag="due", gc=False):
@@ -40,11 +45,15 @@ class RepeatedToken(
 
 
 class RevokedTokens:
-    """Tokens by `jti` and app, each until the latest expiry that was told of it."""
+    """Tokens by `jti` and app, each until the latest expiry that was told of it.
 
-    __slots__ = ("_client_of", "_due", "_minutes", "_repeated")
+    Nothing is to be forgotten up to `due_at`, in seconds since the epoch.
+    """
+
+    __slots__ = ("_client_of", "_due", "_minutes", "_repeated", "due_at")
 
     def __init__(self) -> None:
+        self.due_at = math.inf
         self._client_of: dict[str, str] = {}
         self._due: dict[int, list[str]] = {}
         self._minutes: list[int] = []  # a heap of the keys of `_due`
@@ -62,19 +71,24 @@ class RevokedTokens:
         return bool(self._repeated) and (client_id, jti) in self._repeated
 
     def add(self, client_id: str, jti: str, expires_at: datetime) -> None:
-        minute = -int(-expires_at.timestamp() // MINUTE)
+        """Revoke a token; `client_id` is kept: let it be one string for each app."""
+        left = _EPOCH - expires_at  # negative: rounded down it is the minute up
+        minute = -(left.days * _MINUTES_OF_A_DAY + left.seconds // MINUTE)
         if jti in self._client_of:
             self._repeat(client_id, jti, minute)
         else:
-            self._client_of[jti] = intern(client_id)
+            self._client_of[jti] = client_id
             self._due_in(minute).append(jti)
 
-    def forget(self, now: datetime) -> None:
-        """Drop what has been of no use for `FORGET_AFTER` at `now` in log time."""
-        minutes = self._minutes
-        oldest_kept = now.timestamp() - FORGET_AFTER.total_seconds()
-        if not minutes or minutes[0] * MINUTE >= oldest_kept:
+    def forget(self, now: float) -> None:
+        """Drop what has been of no use for `FORGET_AFTER` at `now` in log time.
+
+        In seconds since the epoch, like everything here.
+        """
+        if now <= self.due_at:
             return
+        minutes = self._minutes
+        oldest_kept = now - _FORGET_AFTER
         while minutes and minutes[0] * MINUTE < oldest_kept:
             for jti in self._due.pop(heapq.heappop(minutes)):
                 del self._client_of[jti]
@@ -83,6 +97,7 @@ class RevokedTokens:
             for token, minute in self._repeated.items()
             if minute * MINUTE >= oldest_kept
         }
+        self._note_what_is_due()
 
     def entries(self) -> Iterator[DueTokens | RepeatedToken]:
         """All that `of` needs to make the same again, soonest due first."""
@@ -108,7 +123,12 @@ class RevokedTokens:
         if due is None:
             due = self._due[minute] = []
             heapq.heappush(self._minutes, minute)
+            self._note_what_is_due()
         return due
+
+    def _note_what_is_due(self) -> None:
+        first = self._minutes[0] * MINUTE if self._minutes else math.inf
+        self.due_at = first + _FORGET_AFTER
 
     def _repeat(self, client_id: str, jti: str, minute: int) -> None:
         token = (client_id, jti)

@@ -3,16 +3,17 @@
 What may be forgotten is forgotten by the time of the log, never by the local clock.
 """
 
-from collections.abc import Iterable, Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
 from enum import StrEnum
 from sys import intern
-from typing import TypeAlias, cast
+from typing import Any, ClassVar, TypeAlias, get_args
 
 import msgspec
 from msgspec.structs import replace
 
-from tollgate.events import RecordedEvent, UnreadableEvent
+from tollgate.eventlog.chain import EPOCH
+from tollgate.events import Event, RecordedEvent, UnreadableEvent
 from tollgate.events.tokens import (
     AllTokensRevoked,
     KeyTokensRevoked,
@@ -24,6 +25,7 @@ from tollgate.events.tokens import (
     SigningKeyEvent,
     SigningKeyRetired,
     TokenRevoked,
+    TokensEvent,
     tokens_decoder,
 )
 from tollgate.state_parts import in_parts, shape_of
@@ -99,6 +101,9 @@ class Cuts(msgspec.Struct, frozen=True, array_like=True, tag="cuts"):
 
 _Part: TypeAlias = SigningKeys | Versions | Cuts | DueTokens | RepeatedToken
 
+_facts: msgspec.json.Decoder[tuple[int, str, TokensEvent, float]] = (
+    msgspec.json.Decoder(tuple[int, str, TokensEvent, float])
+)
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[_Part] = msgspec.json.Decoder(_Part)
 
@@ -111,6 +116,7 @@ class TokensState:
     """
 
     LOG = "tokens"
+    NEEDS_TIME: ClassVar[bool] = True
     SHAPE = shape_of(_Part)
 
     def __init__(self) -> None:
@@ -141,30 +147,44 @@ class TokensState:
     def apply(self, recorded: RecordedEvent) -> None:
         """Fold in the next event of the log, or raise `UnreadableEvent`."""
         event = tokens_decoder.decode(recorded)
-        if event is None:
-            return
-        category, _, key = recorded.stream.partition("-")
-        match category:
-            case "oauth_app":
-                self._revoke(key, cast("RevocationEvent", event), recorded)
-            case "signing_key":
-                self._keep_signing_key(key, cast("SigningKeyEvent", event), recorded)
-            case _:
-                raise UnreadableEvent(
-                    f"event {recorded.position} has an unknown kind of stream"
-                )
-        self.revoked.forget(recorded.recorded_at)
+        if event is not None:
+            seconds = recorded.recorded_at.timestamp()
+            fact = (recorded.version, recorded.stream, event, seconds)
+            self._fold(recorded.position, (fact,))
 
-    def _revoke(
-        self, client_id: str, event: RevocationEvent, recorded: RecordedEvent
+    def fold_lines(self, first: int, lines: bytes) -> None:
+        """Fold in many events at once; see `tollgate.eventlog.replay`."""
+        self._fold(first, _facts.decode_lines(lines))
+
+    def _fold(self, first: int, facts: Iterable[tuple[int, str, Event, float]]) -> None:
+        """Fold in facts at `first` and after it: version, stream, event, seconds."""
+        folds, revoked = _FOLDS, self.revoked
+        for position, (version, stream, event, seconds) in enumerate(facts, first):
+            category, _, key = stream.partition("-")
+            fold = folds.get((category, type(event)))
+            if fold is None:
+                raise UnreadableEvent(
+                    f"event {position} is of another kind than its stream"
+                )
+            fold(self, key, event, _Place(position, version, seconds))
+            if seconds > revoked.due_at:
+                revoked.forget(seconds)
+
+    def _revoke_token(
+        self, client_id: str, event: TokenRevoked, place: "_Place"
     ) -> None:
-        version = recorded.version
+        client_id = intern(client_id)
+        self.versions[client_id] = place.version
+        self.revoked.add(client_id, event.jti, event.expires_at)
+
+    def _revoke(self, client_id: str, event: RevocationEvent, place: "_Place") -> None:
+        version = place.version
         client_id = intern(client_id)
         self.versions[client_id] = version
         cut = self.cuts.get(client_id, NO_REVOCATIONS)
         match event:
-            case TokenRevoked(jti=jti, expires_at=expires_at):
-                self.revoked.add(client_id, jti, expires_at)
+            case TokenRevoked():
+                self._revoke_token(client_id, event, place)
             case AllTokensRevoked():
                 self.cuts[client_id] = replace(cut, all_before=version)
             case KeyTokensRevoked(kid=kid):
@@ -175,21 +195,21 @@ class TokensState:
                 self.cuts[client_id] = replace(cut, issued_before=latest)
 
     def _keep_signing_key(
-        self, kid: str, event: SigningKeyEvent, recorded: RecordedEvent
+        self, kid: str, event: SigningKeyEvent, place: "_Place"
     ) -> None:
         if isinstance(event, SigningKeyAnnounced):
             self.signing_keys[kid] = SigningKey(
                 kid=kid,
                 alg=event.alg,
                 pem=event.pem,
-                version=recorded.version,
-                announced_at=recorded.recorded_at,
+                version=place.version,
+                announced_at=place.at,
             )
             return
         known = self.signing_keys.get(kid)
         if known is None:
-            raise UnreadableEvent(f"event {recorded.position} is about no known key")
-        known = replace(known, version=recorded.version)
+            raise UnreadableEvent(f"event {place.position} is about no known key")
+        known = replace(known, version=place.version)
         match event:
             case _ if not known.verifies:
                 pass  # compromised is for good, whatever is said of it later
@@ -197,7 +217,7 @@ class TokensState:
                 known = replace(
                     known,
                     status=SigningKeyStatus.ACTIVE,
-                    activated_at=recorded.recorded_at,
+                    activated_at=place.at,
                 )
             case SigningKeyRetired(last_expiry=last_expiry):
                 known = replace(
@@ -247,3 +267,30 @@ class TokensState:
     def load(cls, dump: bytes) -> "TokensState":
         """The state of a `dump`; raises as `of_parts` does."""
         return cls.of_parts(dump.splitlines())
+
+
+class _Place(msgspec.Struct, frozen=True, gc=False):
+    """Where in the log an event stands; `seconds` are the log's, since the epoch."""
+
+    position: int
+    version: int
+    seconds: float
+
+    @property
+    def at(self) -> datetime:
+        return EPOCH + timedelta(microseconds=round(self.seconds * 1_000_000))
+
+
+_Fold: TypeAlias = Callable[[TokensState, str, Any, _Place], None]
+
+_FOLDS_OF_CATEGORIES: tuple[tuple[str, tuple[type[Event], ...], _Fold], ...] = (
+    ("oauth_app", get_args(RevocationEvent), TokensState._revoke),  # noqa: SLF001
+    ("oauth_app", (TokenRevoked,), TokensState._revoke_token),  # noqa: SLF001
+    ("signing_key", get_args(SigningKeyEvent), TokensState._keep_signing_key),  # noqa: SLF001
+)
+_FOLDS: Mapping[tuple[str, type[Event]], _Fold] = {
+    (category, event_type): fold
+    for category, event_types, fold in _FOLDS_OF_CATEGORIES
+    for event_type in event_types
+}
+"""How an event of that type on a stream of that category is folded in."""

@@ -1,0 +1,1 @@
+"""Logs for the cases: what would take days to come about, made in seconds."""

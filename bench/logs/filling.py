@@ -1,0 +1,70 @@
+"""Fills a log with a history: rows by COPY, with the chain that `append` would make.
+
+One commit for each event of a million would take minutes; here it takes seconds, and
+`EventLog.verify` finds nothing wrong.
+"""
+
+import hashlib
+import struct
+from collections.abc import Iterator
+from itertools import islice
+
+from bench.logs.histories import Fact, moment_of
+from tollgate.database import Connection
+from tollgate.eventlog.chain import EPOCH, MICROSECOND, event_digest, genesis
+from tollgate.events import EventMetadata, encode
+from tollgate.events.recorded import tag_of
+
+BLOCK = 50_000
+_PLACE = struct.Struct(">qiq")
+_COLUMNS = (
+    "position",
+    "stream",
+    "version",
+    "type",
+    "data",
+    "metadata",
+    "recorded_at",
+    "hash",
+)
+
+
+async def fill(
+    connection: Connection, log: str, facts: Iterator[Fact], count: int
+) -> None:
+    """Put the first `count` of `facts` into the empty log in the schema `log`."""
+    rows = _rows(log, islice(facts, count))
+    last: tuple[object, ...] = ()
+    async with connection.transaction():
+        while block := list(islice(rows, BLOCK)):
+            await connection.copy_records_to_table(
+                "events", schema_name=log, columns=_COLUMNS, records=block, timeout=60
+            )
+            last = block[-1]
+        await connection.execute(
+            f"UPDATE {log}.head SET position = $1, recorded_at = $2, hash = $3",  # noqa: S608
+            last[0],
+            last[6],
+            last[7],
+        )
+    await connection.execute(f"VACUUM ANALYZE {log}.events", timeout=60)
+
+
+def _rows(log: str, facts: Iterator[Fact]) -> Iterator[tuple[object, ...]]:
+    metadata = encode(EventMetadata(actor="member-mem_0123456789012345678901"))
+    metadata_digest = hashlib.sha256(metadata).digest()
+    metadata_text = metadata.decode()
+    versions: dict[str, int] = {}
+    last = genesis(log)
+    for position, (stream, event) in enumerate(facts, start=1):
+        version = versions[stream] = versions.get(stream, 0) + 1
+        kind, data = tag_of(type(event)), encode(event)
+        digest = event_digest(
+            stream, kind, hashlib.sha256(data).digest(), metadata_digest
+        )
+        at = moment_of(position)
+        micros = (at - EPOCH) // MICROSECOND
+        last = hashlib.sha256(
+            last + _PLACE.pack(position, version, micros) + digest
+        ).digest()
+        yield position, stream, version, kind, data.decode(), metadata_text, at, last

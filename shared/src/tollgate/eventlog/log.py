@@ -39,12 +39,17 @@ class EventLog:
 
     def __init__(self, name: str, pool: Pool, committer: GroupCommitter) -> None:
         self.name = name
+        self.on_appended: Callable[[int], object] = int
+        """Is told the last position of what this process has appended."""
         self._pool = pool
         self._committer = committer
 
     async def append(self, group: AppendGroup) -> Appended:
         """Append all of `group` or nothing; see `errors` for what is raised."""
-        return await self._committer.append(group)
+        appended = await self._committer.append(group)
+        if appended.last is not None:
+            self.on_appended(appended.last)
+        return appended
 
     async def head(self, *, also_of_standby: bool = False) -> Head:
         """The end of the log as it is when the database answers.

@@ -77,15 +77,21 @@ class EventMessage:
 
 
 def messages_of(
-    log: str, hash_before: bytes, events: Sequence[RecordedEvent]
+    log: str,
+    hash_before: bytes,
+    events: Sequence[RecordedEvent],
+    at_most: int = MAX_EVENTS,
 ) -> Iterator[tuple[EventMessage, bytes]]:
-    """`events`, which follow `hash_before`, as messages and their bodies, in order."""
+    """`events`, which follow `hash_before`, as messages and their bodies, in order.
+
+    A message holds `at_most` of them.
+    """
     batch: list[RecordedEvent] = []
     lines: list[bytes] = []
     size = 0
     for recorded in events:
         line = _encoder.encode(withheld(recorded)) + b"\n"
-        if batch and (len(batch) == MAX_EVENTS or size + len(line) > MAX_ENCODED):
+        if batch and (len(batch) == at_most or size + len(line) > MAX_ENCODED):
             yield EventMessage(log, hash_before, batch), b"".join(lines)
             hash_before = bytes.fromhex(batch[-1].hash)
             batch, lines, size = [], [], 0

@@ -7,12 +7,14 @@ a loss there is another one, and the feed is read from where the subscription is
 
 import asyncio
 import secrets
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any
 
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel
+from aiormq.abc import DeliveredMessage
 
 from tollgate.messaging.broker import Broker, BrokerLost, exchange_of
-from tollgate.messaging.subscription import Subscription
+from tollgate.messaging.subscription import Offer, Subscription
 from tollgate.projections.replica import StateT
 
 PREFETCH = 32
@@ -30,8 +32,80 @@ QUEUE_ARGUMENTS: dict[str, Any] = {
     "x-overflow": "drop-head",
 }
 
-_Inbox: TypeAlias = "asyncio.Queue[AbstractIncomingMessage | str]"
-"""Deliveries in order, or why there will be no more."""
+
+class _Delivery:
+    """One message of the queue."""
+
+    __slots__ = ("_message", "_offered")
+
+    def __init__(self, message: DeliveredMessage) -> None:
+        self._message = message
+        self._offered: Offer | None = None
+
+    @property
+    def _headers(self) -> Mapping[str, object]:
+        return self._message.header.properties.headers or {}
+
+    def is_settled_by(self, subscription: Subscription[Any]) -> bool:
+        """Offer it, now; whether that was all."""
+        self._offered = subscription.offer(self._headers, self._message.body)
+        return self._offered is Offer.SETTLED
+
+    async def settle(self, subscription: Subscription[Any]) -> None:
+        """Do whatever is left to do about it."""
+        if self._offered is None:
+            self.is_settled_by(subscription)
+        if self._offered is not None:
+            await subscription.settle(self._offered, self._headers, self._message.body)
+
+    async def acknowledge(self) -> None:
+        if self._message.delivery_tag is not None:
+            await self._message.channel.basic_ack(
+                self._message.delivery_tag, wait=False
+            )
+
+
+class Inbox:
+    """Takes deliveries in order: at once where they fit, one after another where not.
+
+    It stands on the channel below aio_pika's, which makes a message of every delivery
+    that nobody looks at.
+    """
+
+    def __init__(self, subscription: Subscription[Any]) -> None:
+        self._subscription = subscription
+        self._open: asyncio.Queue[_Delivery | str | Exception] = asyncio.Queue()
+        self._settling = False
+        """While something is open, whatever arrives waits behind it."""
+
+    async def receive(self, message: DeliveredMessage) -> None:
+        """In a task of the library's, which would swallow what is raised here."""
+        try:
+            await self._take(_Delivery(message))
+        except Exception as error:  # noqa: BLE001 - raised by `settle_all`
+            self._open.put_nowait(error)
+
+    def end(self, reason: str) -> None:
+        """There will be no more, or they shall not be taken."""
+        self._open.put_nowait(reason)
+
+    async def settle_all(self) -> str:
+        """Settle what could not be taken at once, until the end; why it came."""
+        while not isinstance(arrived := await self._open.get(), str):
+            if isinstance(arrived, Exception):
+                raise arrived
+            await arrived.settle(self._subscription)
+            await arrived.acknowledge()
+            self._settling = not self._open.empty()
+        return arrived
+
+    async def _take(self, delivery: _Delivery) -> None:
+        if not self._settling:
+            if delivery.is_settled_by(self._subscription):
+                await delivery.acknowledge()
+                return
+            self._settling = True
+        self._open.put_nowait(delivery)
 
 
 class Push:
@@ -47,25 +121,23 @@ class Push:
         await self._broker.keep(self._purpose, self._consume)
 
     async def _consume(self, channel: AbstractChannel) -> None:
-        inbox: _Inbox = asyncio.Queue()
+        inbox = Inbox(self._subscription)
         async with asyncio.timeout(SETUP_TIMEOUT):
             await self._open_queue(channel, inbox)
         self._subscription.push_started()
         watching = asyncio.create_task(self._watch_for_silence(inbox))
         try:
-            while not isinstance(arrived := await inbox.get(), str):
-                await self._subscription.deliver(arrived.headers, arrived.body)
-                await arrived.ack()
+            arrived = await inbox.settle_all()
         finally:
             watching.cancel()
             self._subscription.push_stopped()
         raise BrokerLost(arrived)
 
-    async def _watch_for_silence(self, inbox: _Inbox) -> None:
+    async def _watch_for_silence(self, inbox: Inbox) -> None:
         await self._subscription.silent.wait()
-        await inbox.put("the queue is silent while the log grows")
+        inbox.end("the queue is silent while the log grows")
 
-    async def _open_queue(self, channel: AbstractChannel, inbox: _Inbox) -> None:
+    async def _open_queue(self, channel: AbstractChannel, inbox: Inbox) -> None:
         await channel.set_qos(prefetch_count=PREFETCH)
         # Passive: a reader may not declare an exchange; its owner does.
         exchange = await channel.get_exchange(
@@ -80,6 +152,6 @@ class Push:
         await queue.bind(exchange, "#")
         underlay = await channel.get_underlay_channel()
         underlay.on_consumer_cancel_callbacks.add(
-            lambda _: inbox.put_nowait("the queue was deleted")
+            lambda _: inbox.end("the queue was deleted")
         )
-        await queue.consume(inbox.put)
+        await underlay.basic_consume(queue.name, inbox.receive)

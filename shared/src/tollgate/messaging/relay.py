@@ -17,10 +17,11 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
-import aio_pika
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractExchange, DeliveryMode, ExchangeType
+from aio_pika.abc import AbstractChannel, DeliveryMode, ExchangeType
 from aio_pika.exceptions import DeliveryError, PublishError
+from aiormq import spec
+from aiormq.abc import AbstractChannel as Underlay
 
 from tollgate.database import LOST, UNDONE, Connection, connect
 from tollgate.eventlog import EventLog, LogUnavailable
@@ -76,13 +77,16 @@ class Relay:
         *,
         metrics: RelayMetrics,
         poll_interval: timedelta = timedelta(seconds=1),
+        batch: int = MAX_EVENTS,
     ) -> None:
+        """`batch` is how many events share a message, if there are as many."""
         self._log = log
         self._database_url = database_url
         self._notifications = notifications
         self._broker = broker
         self._metrics = metrics
         self._poll_interval = poll_interval.total_seconds()
+        self._batch = batch
         self._alarm = Limiter()
         metrics.active.labels(log.name).set(0)
 
@@ -154,12 +158,11 @@ class Relay:
 
     async def _publish(self, channel: AbstractChannel, session: "_Session") -> None:
         """Publish all that follows the checkpoint, and then whatever comes."""
-        exchange = await channel.declare_exchange(
-            exchange_of(self._log.name),
-            ExchangeType.TOPIC,
-            durable=True,
-            timeout=CONFIRM_TIMEOUT,
+        exchange = exchange_of(self._log.name)
+        await channel.declare_exchange(
+            exchange, ExchangeType.TOPIC, durable=True, timeout=CONFIRM_TIMEOUT
         )
+        underlay = await channel.get_underlay_channel()
         window, pause = 1, FIRST_PAUSE
         position, last = await self._start(session)
         while True:
@@ -171,7 +174,7 @@ class Relay:
                 )
                 continue
             await session.prove_if_old()
-            confirmed, error = await _publish_all(exchange, messages)
+            confirmed, error = await _publish_all(underlay, exchange, messages)
             if confirmed:
                 end = messages[confirmed - 1][0]
                 position, last = end.last, bytes.fromhex(end.events[-1].hash)
@@ -213,11 +216,11 @@ class Relay:
         self, position: int, last: bytes, window: int
     ) -> list[tuple[EventMessage, bytes]]:
         try:
-            events = await self._log.read_after(position, limit=window * MAX_EVENTS)
+            events = await self._log.read_after(position, limit=window * self._batch)
         except LogUnavailable:
             await asyncio.sleep(self._poll_interval)
             return []
-        return list(messages_of(self._log.name, last, events))[:window]
+        return list(messages_of(self._log.name, last, events, self._batch))[:window]
 
     def _failed(self, error: Exception, position: int) -> None:
         if isinstance(error, PublishError):
@@ -316,7 +319,9 @@ class _Session:
 
 
 async def _publish_all(
-    exchange: AbstractExchange, messages: Sequence[tuple[EventMessage, bytes]]
+    channel: Underlay,
+    exchange: str,
+    messages: Sequence[tuple[EventMessage, bytes]],
 ) -> tuple[int, Exception | None]:
     """Publish in order; how many from the first on are confirmed, and the first error.
 
@@ -324,7 +329,7 @@ async def _publish_all(
     been delivered: it will come again.
     """
     publishing = [
-        asyncio.ensure_future(_publish_one(exchange, message, body))
+        asyncio.ensure_future(_publish_one(channel, exchange, message, body))
         for message, body in messages
     ]
     try:
@@ -344,17 +349,19 @@ async def _publish_all(
 
 
 async def _publish_one(
-    exchange: AbstractExchange, message: EventMessage, body: bytes
+    channel: Underlay, exchange: str, message: EventMessage, body: bytes
 ) -> None:
-    await exchange.publish(
-        aio_pika.Message(
-            body,
+    """By the channel below aio_pika's, which makes objects that nobody looks at."""
+    await channel.basic_publish(
+        body,
+        exchange=exchange,
+        routing_key=message.routing_key,
+        properties=spec.Basic.Properties(
             headers=dict(headers_of(message)),
             content_type=CONTENT_TYPE,
-            delivery_mode=DeliveryMode.PERSISTENT,
+            delivery_mode=DeliveryMode.PERSISTENT.value,
             message_id=f"{message.log}-{message.first}-{message.last}",
-            type=message.routing_key,
+            message_type=message.routing_key,
         ),
-        routing_key=message.routing_key,
         mandatory=True,
     )

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Protocol
 
 from tollgate.eventlog import EventLog, LogUnavailable
@@ -80,6 +81,7 @@ class LocalSource:
         self._log = log
         self._notifications = notifications
         self.max_age = max_age
+        log.on_appended = partial(notifications.ring, log.name)
 
     @property
     def log(self) -> str:

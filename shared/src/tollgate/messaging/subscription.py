@@ -18,6 +18,7 @@ import contextlib
 import math
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from enum import Enum
 from typing import Generic
 
 import msgspec
@@ -83,6 +84,14 @@ class LogStatus(msgspec.Struct, frozen=True, kw_only=True):
     rebuilding: bool
     stopped: str | None
     trouble: str | None
+
+
+class Offer(Enum):
+    """What became of a broker message."""
+
+    SETTLED = "settled"  # applied, seen before, or not to be applied
+    EARLY = "early"  # events before it are missing
+    DOUBTED = "doubted"  # it does not say what the log says, or cannot be read
 
 
 class _Withheld(UnreadableEvent):
@@ -393,28 +402,47 @@ class Subscription(Generic[StateT]):
 
     async def deliver(self, headers: Mapping[str, object], body: bytes) -> None:
         """Apply a broker message as far as it fits; raises nothing, skips nothing."""
+        await self.settle(self.offer(headers, body), headers, body)
+
+    def offer(self, headers: Mapping[str, object], body: bytes) -> Offer:
+        """Apply a broker message if it fits, at once.
+
+        If it did not, it must be settled before another one is offered.
+        """
         self._silent_polls = 0
         try:
             message = decode_message(self.log, headers, body)
         except UnreadableMessage as error:
-            self._doubt("unreadable", error)
-            await self._fill()
-            return
-        if self._rebuilding is None and message.first > self.position + 1:
+            return self._doubt("unreadable", error)
+        if self._rebuilding is not None:
+            return Offer.SETTLED  # the feed will bring these events
+        if message.first > self.position + 1:
             self._count_message("hole")
-            await self._fill()
-        if self._rebuilding is not None or message.first > self.position + 1:
-            return  # the feed will bring these events
+            return Offer.EARLY
         try:
             applied = self._take_message(message)
         except _Withheld:
             self._count_message("withheld")
-            await self._fill()
+            return Offer.DOUBTED
         except (Diverged, ChainBroken, UnreadableEvent) as error:
-            self._doubt("refused", error)
+            return self._doubt("refused", error)
+        self._count_message("applied" if applied else "seen")
+        return Offer.SETTLED
+
+    async def settle(
+        self, offered: Offer, headers: Mapping[str, object], body: bytes
+    ) -> None:
+        """Read the feed where an offer left something open."""
+        if offered is Offer.EARLY:
             await self._fill()
-        else:
-            self._count_message("applied" if applied else "seen")
+            if self._fits(headers):
+                offered = self.offer(headers, body)
+        if offered is Offer.DOUBTED:
+            await self._fill()
+
+    def _fits(self, headers: Mapping[str, object]) -> bool:
+        first = headers.get("first")
+        return isinstance(first, int) and first <= self.position + 1
 
     def _note_silence(self, *, brought: int) -> None:
         """A queue that lost its binding looks like a log at rest, but for the polls."""
@@ -508,7 +536,7 @@ class Subscription(Generic[StateT]):
             )
         return error
 
-    def _doubt(self, outcome: str, error: Exception) -> None:
+    def _doubt(self, outcome: str, error: Exception) -> Offer:
         self._count_message(outcome)
         if self._message_alarm.admits():
             logger.warning(
@@ -517,6 +545,7 @@ class Subscription(Generic[StateT]):
                 outcome=outcome,
                 reason=str(error),
             )
+        return Offer.DOUBTED
 
     def _count_message(self, outcome: str) -> None:
         self._metrics.messages.labels(self.log, outcome).inc()

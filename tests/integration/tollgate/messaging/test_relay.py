@@ -18,6 +18,7 @@ from tollgate.events import EventMetadata
 from tollgate.events.registry import MemberAdded
 from tollgate.messaging import relay as relay_module
 from tollgate.messaging.messages import headers_of, messages_of
+from tollgate.messaging.subscription import Offer
 
 from .conftest import READER, Follower, Until, World
 
@@ -348,10 +349,16 @@ def block(
     follower: Follower, until: asyncio.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Make the follower stand still at its next message."""
-    deliver = follower.subscription.deliver
+    subscription = follower.subscription
+    deliver = subscription.deliver
 
-    async def wait_and_deliver(*arguments: Any) -> None:
+    async def wait_and_deliver(_: Offer, *message: Any) -> None:
         await until.wait()
-        await deliver(*arguments)
+        with monkeypatch.context() as patch:
+            patch.setattr(subscription, "offer", offer)
+            patch.setattr(subscription, "settle", settle)
+            await deliver(*message)
 
-    monkeypatch.setattr(follower.subscription, "deliver", wait_and_deliver)
+    offer, settle = subscription.offer, subscription.settle
+    monkeypatch.setattr(subscription, "offer", lambda *_: Offer.DOUBTED)
+    monkeypatch.setattr(subscription, "settle", wait_and_deliver)

@@ -1,0 +1,1 @@
+"""How soon a revocation is known at every gateway."""

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from bench.cases import (
+    broker,
     gateway,
     gateway_bodies,
     gateway_floods,
@@ -15,6 +16,7 @@ from bench.cases import (
     gateway_tokens,
     gateway_under_flood,
     gateway_workers,
+    revocation,
     scale,
 )
 from bench.measuring.context import Bench
@@ -53,5 +55,7 @@ CASES: tuple[Case, ...] = (
         gateway_under_flood.run,
         GATEWAY,
     ),
+    Case("revocation", "Revocation over four workers", revocation.run),
+    Case("broker", "Events through the broker", broker.run),
     Case("scale", "A view of a million sources", scale.run),
 )

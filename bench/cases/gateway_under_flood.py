@@ -24,6 +24,9 @@ from enforcement_gateway.testing.process import GatewayProcess
 HALF = 0.5
 SECONDS = 2
 FEW = 3
+REMEMBERED = 2_000
+"""Tokens: so few that the cache is full before the rounds, and memory shows a leak."""
+
 TARGET = ratio_at_least(0.5)
 FLAT = ratio_at_most(1.1)
 MEGABYTE = 1e6
@@ -37,7 +40,7 @@ async def run(bench: Bench) -> list[Row]:
     valid = same(bench, "valid traffic", site.request())
     rows = []
     for mode in chosen_modes(bench):
-        async with site.gateway(mode) as gateway:
+        async with site.gateway(mode, REMEMBERED_TOKENS=str(REMEMBERED)) as gateway:
             rows += await _measure(bench, gateway, mode, flood=flood, valid=valid)
     return rows
 

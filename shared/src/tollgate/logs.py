@@ -10,6 +10,7 @@ The event is a constant phrase, what varies goes into fields. What is bound with
 import logging
 import re
 import sys
+from datetime import UTC, datetime
 from typing import BinaryIO
 
 import msgspec
@@ -32,6 +33,10 @@ _SECRETS = re.compile(
     rb"|(?P<authorization>\b(?:Bearer|Basic) )[\w+/=.~-]{8,}"
     rb"|(?P<url>://[^\s:/@\"\\]+:)[^\s/@\"\\]+(?=@)"
 )
+_HIDDEN = rb"\g<access_token>\g<jwt>\g<pem>\g<authorization>\g<url>[hidden]"
+_MARKS = (b"tg_", b"eyJ", b"PRIVATE KEY", b"Bearer ", b"Basic ", b"://")
+"""One of these stands in every secret of `_SECRETS`, and in few lines else: searching
+for them costs a hundredth of what the expression does."""
 
 
 def configure(
@@ -42,11 +47,8 @@ def configure(
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", key="time"),
             structlog.processors.format_exc_info,
-            _name_of_service(service),
-            _encode,
+            _line_of(service),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=_LoggerFactory(stream or sys.stdout.buffer),
@@ -84,30 +86,29 @@ class _ToStructlog(logging.Handler):
         )
 
 
-def _name_of_service(service: str) -> structlog.typing.Processor:
-    def add(logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-        event["service"] = service
-        event["logger"] = getattr(logger, "name", "")
-        return event
+def _line_of(service: str) -> structlog.typing.Processor:
+    def encode(logger: WrappedLogger, level: str, event: EventDict) -> bytes:
+        line = msgspec.json.encode(
+            {
+                "time": datetime.now(UTC),
+                "level": level,
+                "service": service,
+                "logger": getattr(logger, "name", ""),
+                "event": event.pop("event"),
+                **event,
+            },
+            enc_hook=_describe,
+        )
+        return hide_secrets(line)
 
-    return add
+    return encode
 
 
-def _encode(_logger: WrappedLogger, _method: str, event: EventDict) -> bytes:
-    line = msgspec.json.encode(
-        {
-            "time": event.pop("time"),
-            "level": event.pop("level"),
-            "service": event.pop("service"),
-            "logger": event.pop("logger"),
-            "event": event.pop("event"),
-            **event,
-        },
-        enc_hook=_describe,
-    )
-    return _SECRETS.sub(
-        rb"\g<access_token>\g<jwt>\g<pem>\g<authorization>\g<url>[hidden]", line
-    )
+def hide_secrets(line: bytes) -> bytes:
+    """`line` with what looks like a credential cut out of it."""
+    if not any(mark in line for mark in _MARKS):
+        return line
+    return _SECRETS.sub(_HIDDEN, line)
 
 
 def _describe(value: object) -> str:

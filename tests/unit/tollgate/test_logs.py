@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 import structlog
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from tollgate.logs import configure
+from tollgate.logs import _HIDDEN, _SECRETS, configure, hide_secrets
 from tollgate.settings import Secret
 
 JWT = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJ4In0.c2lnbmF0dXJl"
@@ -100,3 +102,17 @@ def test_ordinary_words_stay(stream: io.BytesIO) -> None:
     text = "http://127.0.0.1:8080/v1/batch Bearer realm tg_short a.b.c"
     structlog.get_logger("a").info(text)
     assert lines(stream)[0]["event"] == text
+
+
+_PIECES = (
+    *(b"tg_", b"0123456789abcdef", b"_", b"eyJ", b"eyJhbGciOiJFUzI1NiJ9", b".", b"x"),
+    *(b"-----BEGIN ", b"RSA ", b"PRIVATE KEY", b"-----", b"-----END ", b"KEY-----"),
+    *(b"Bearer ", b"Basic ", b"bearer ", b"abcdefgh", b"://", b"user:", b"word@", b" "),
+)
+
+
+@given(st.lists(st.sampled_from(_PIECES) | st.binary(max_size=4)).map(b"".join))
+@example(f"{JWT} {ACCESS_TOKEN} {PEM}".encode())
+def test_a_line_without_marks_holds_no_secret(line: bytes) -> None:
+    """The short way leaves alone what the expression leaves alone, and no more."""
+    assert hide_secrets(line) == _SECRETS.sub(_HIDDEN, line)

@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -32,6 +33,8 @@ def client_address(
     `forwarded_for` are the X-Forwarded-For fields as received. They are read from the
     end: each trusted proxy vouches for the address that it added, and for no other.
     """
+    if not forwarded_for:
+        return _spelling_of(peer or "")
     address = _parse(peer or "")
     if address is None:
         return UNKNOWN
@@ -44,6 +47,13 @@ def client_address(
             break
         address = added
     return str(address)
+
+
+@lru_cache(maxsize=4096)
+def _spelling_of(peer: str) -> str:
+    """The one way in which we write the address of a peer."""
+    address = _parse(peer)
+    return UNKNOWN if address is None else str(address)
 
 
 def _without_port(hop: str) -> str:

@@ -16,13 +16,18 @@ _REQUEST_ID = web.RequestKey("request_id", str)
 
 def request_id_of(request: web.Request) -> str:
     """The client's own name for the request if it can be used, else one of ours."""
-    known = request.get(_REQUEST_ID)
-    if known is None:
-        given = request.headers.getall(HEADER, [])
-        fits = len(given) == 1 and _FIT(given[0])
-        known = given[0] if fits else secrets.token_hex(16)
-        request[_REQUEST_ID] = known
-    return known
+    try:
+        return request[_REQUEST_ID]
+    except KeyError:
+        return _name(request)
+
+
+def _name(request: web.Request) -> str:
+    given = request.headers.getall(HEADER, [])
+    fits = len(given) == 1 and _FIT(given[0])
+    name = given[0] if fits else secrets.token_hex(16)
+    request[_REQUEST_ID] = name
+    return name
 
 
 def was_named(request: web.BaseRequest) -> bool:
@@ -32,10 +37,13 @@ def was_named(request: web.BaseRequest) -> bool:
 
 @web.middleware
 async def name_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """The outermost middleware: bind the id to the log and send it back."""
-    request_id = request_id_of(request)
-    with structlog.contextvars.bound_contextvars(request_id=request_id):
-        response = await handler(request)
+    """The outermost middleware: bind the id to the log and send it back.
+
+    aiohttp runs each request in a task of its own, and what is bound ends with it.
+    """
+    request_id = _name(request)
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+    response = await handler(request)
     if not response.prepared:
         response.headers[HEADER] = request_id
     return response

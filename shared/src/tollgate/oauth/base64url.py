@@ -1,7 +1,6 @@
 """base64url without padding (RFC 7515 §2), in its one canonical spelling."""
 
 import binascii
-from base64 import urlsafe_b64encode
 
 
 class NotBase64Url(ValueError):
@@ -9,7 +8,12 @@ class NotBase64Url(ValueError):
 
 
 def encode(octets: bytes) -> str:
-    return urlsafe_b64encode(octets).rstrip(b"=").decode()
+    return encode_to_bytes(octets).decode()
+
+
+def encode_to_bytes(octets: bytes) -> bytes:
+    """As `encode`, for what goes into bytes anyway."""
+    return binascii.b2a_base64(octets, newline=False).translate(_TO_URL, b"=")
 
 
 def decode(text: str) -> bytes:
@@ -34,6 +38,7 @@ def decode_translated(segment: bytes) -> bytes:
         raise NotBase64Url("not canonical base64url") from None
 
 
+_TO_URL = bytes.maketrans(b"+/", b"-_")
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _LAST_OF_TWO = _ALPHABET[::16]  # four bits are left over, and must be zero
 _LAST_OF_THREE = _ALPHABET[::4]  # two bits are left over

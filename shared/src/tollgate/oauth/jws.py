@@ -12,8 +12,13 @@ from typing import Annotated, Any, Protocol
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tollgate.oauth import base64url
-from tollgate.oauth.base64url import TRANSLATION, NotBase64Url, decode_translated
+from tollgate.oauth.algorithms import Algorithm
+from tollgate.oauth.base64url import (
+    TRANSLATION,
+    NotBase64Url,
+    decode_translated,
+    encode_to_bytes,
+)
 from tollgate.oauth.identifiers import Identifier
 from tollgate.oauth.signing_keys import SigningKey
 from tollgate.strict_json import AmbiguousJson, decode_strictly
@@ -97,9 +102,10 @@ def verify(jws: UnverifiedJws, key: VerificationKey) -> bytes:
 
 def sign(key: SigningKey, payload: bytes, *, typ: str) -> str:
     """The compact form of `payload`, signed; the header names `alg`, `kid`, `typ`."""
-    header = _header_segment(key.public.alg.value, key.kid, typ)
-    signing_input = f"{header}.{base64url.encode(payload)}"
-    return f"{signing_input}.{base64url.encode(key.sign(signing_input.encode()))}"
+    header = _header_segment(key.public.alg, key.public.kid, typ)
+    signing_input = b"%b.%b" % (header, encode_to_bytes(payload))
+    signature = encode_to_bytes(key.sign(signing_input))
+    return (b"%b.%b" % (signing_input, signature)).decode()
 
 
 class _WireHeader(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +141,6 @@ def _read_header(segment: bytes) -> JwsHeader:
 
 
 @lru_cache(maxsize=64)
-def _header_segment(alg: str, kid: str, typ: str) -> str:
-    header = {"alg": alg, "kid": kid, "typ": typ}
-    return base64url.encode(msgspec.json.encode(header))
+def _header_segment(alg: Algorithm, kid: str, typ: str) -> bytes:
+    header = {"alg": alg.value, "kid": kid, "typ": typ}
+    return encode_to_bytes(msgspec.json.encode(header))

@@ -20,6 +20,8 @@ class Scope(StrEnum):
     PUBLIC_API_READ_WRITE = "public_api:read_write"
 
 
+_SCOPES = frozenset(Scope)
+
 DEFAULT_AUDIENCES: Mapping[Scope, str] = MappingProxyType(
     {
         Scope.TRACKING_API_WRITE: "urn:tollgate:tracking-api",
@@ -50,7 +52,7 @@ def audiences_of(
     Raises `InvalidScope` for a scope that opens no door.
     """
     granted = frozenset(scopes)
-    if not granted <= frozenset(Scope):
+    if not granted <= _SCOPES:
         raise InvalidScope("the scope is unknown")
     return tuple(
         dict.fromkeys(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tollgate.oauth.errors import InvalidRequest, OAuthError
-from tollgate.oauth.forms import MAX_LENGTH, PARAMETERS, parse_form
+from tollgate.oauth.forms import _FAMILIAR, MAX_LENGTH, PARAMETERS, parse_form
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -46,6 +46,14 @@ class TestWhatClientsSend:
 
     def test_a_value_may_hold_an_equals_sign(self) -> None:
         assert parsed(b"token=a=b==") == {"token": "a=b=="}
+
+    @pytest.mark.parametrize("field", sorted(_FAMILIAR))
+    def test_what_is_familiar_is_what_it_reads_as(self, field: bytes) -> None:
+        """Spelled so that no field of it is familiar, the same is read."""
+        name, _, value = field.partition(b"=")
+        strange = b"%%%02x%b=%b" % (name[0], name[1:], value)
+        assert parsed(field) == parsed(strange)
+        assert len(parsed(field)) == 1
 
 
 class TestOmission:

@@ -49,3 +49,40 @@ async def test_a_refusal_passes_through_and_frees_the_place() -> None:
 
     async with patience.hold():
         pass
+
+
+async def test_each_is_given_as_long_as_the_others() -> None:
+    patience, ended = Patience(timedelta(milliseconds=50)), []
+
+    async def wait(name: str) -> None:
+        with pytest.raises(Unavailable):
+            async with patience.hold():
+                await asyncio.Event().wait()
+        ended.append(name)
+
+    first = asyncio.create_task(wait("first"))
+    await asyncio.sleep(0)
+    async with patience.hold():
+        pass  # comes and goes meanwhile
+    second = asyncio.create_task(wait("second"))
+    await asyncio.gather(first, second)
+    await wait("third")
+
+    assert ended == ["first", "second", "third"]
+    assert patience.held == 0
+
+
+async def test_who_is_cancelled_from_outside_stays_cancelled() -> None:
+    patience = Patience(LIMIT)
+
+    async def wait() -> None:
+        async with patience.hold():
+            await asyncio.Event().wait()
+
+    waiting = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    waiting.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert patience.held == 0

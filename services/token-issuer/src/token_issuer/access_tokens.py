@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from token_issuer.bursts import Burst
 from tollgate.events.issuance import TokenIssued
 from tollgate.oauth.access_tokens import access_token_claims, mint_access_token
 from tollgate.oauth.scopes import Scope, audiences_of
@@ -30,7 +31,7 @@ class MintedToken(msgspec.Struct, frozen=True, kw_only=True):
         return f"MintedToken(jti={self.issued.jti!r})"
 
 
-def mint(
+async def mint(
     *,
     issuer: str,
     app: OAuthApp,
@@ -38,10 +39,14 @@ def mint(
     scopes: frozenset[str],
     rev: int,
     signing_key: SigningKey,
+    signing: Burst,
     audiences: Mapping[Scope, str],
     now: datetime,
 ) -> MintedToken:
-    """A token for `app`, which proved itself with `key`; `now` in whole seconds."""
+    """A token for `app`, which proved itself with `key`; `now` in whole seconds.
+
+    `signing` is what the signatures of all tokens are made in.
+    """
     issued_at = int(now.timestamp())
     lifetime = min(app.token_lifetime, MAX_LIFETIME)
     claims = access_token_claims(
@@ -57,7 +62,7 @@ def mint(
     )
     start = datetime.fromtimestamp(issued_at, UTC)
     return MintedToken(
-        text=mint_access_token(claims, signing_key),
+        text=await signing.run(mint_access_token, claims, signing_key),
         issued=TokenIssued(
             jti=claims.jti,
             signing_kid=signing_key.kid,

@@ -78,7 +78,7 @@ def create_application(
     application.on_shutdown.append(_let_waiting_readers_go)
     application.on_response_prepare.append(_say_nothing_of_the_server)
     path = urlsplit(settings.issuer).path
-    issue = form_endpoint("token", token)
+    issue = form_endpoint("token", token, records=True)
     application.add_routes(
         [
             web.post(f"{path}/token", issue),
@@ -141,7 +141,7 @@ class _Lifetime:
         settings, knowledge = self._settings, foundation.knowledge
         clock = application[collaborators.clock]
         clients = ClientAuthentication(knowledge, issuer=settings.issuer)
-        issuance = Issuance(foundation.issuance_log)
+        issuance = Issuance(foundation.issuance_log, knowledge)
         records = TokenRecords(foundation.tokens_log, issuer=settings.issuer)
         revocations = Revocations(foundation.tokens_log, records, clock)
         patience = Patience(settings.patience)

@@ -9,6 +9,7 @@ from datetime import datetime
 
 import msgspec
 
+from token_issuer.bursts import Burst
 from token_issuer.knowledge import Knowledge
 from tollgate.oauth.client_assertion import (
     UnverifiedAssertion,
@@ -33,6 +34,7 @@ class ClientAuthentication:
     def __init__(self, knowledge: Knowledge, *, issuer: str) -> None:
         self._knowledge = knowledge
         self._issuer = issuer
+        self._verifying = Burst()
 
     async def authenticate(
         self, form: Mapping[str, str], arrived_at: datetime
@@ -47,13 +49,12 @@ class ClientAuthentication:
         if found is None:
             raise client_authentication_failed()
         app, key = found
-        verified = verify_assertion(
-            assertion,
-            recorded_public_key(key.pem, key.alg),
-            issuer=self._issuer,
-            arrived_at=arrived_at,
+        public_key = recorded_public_key(key.pem, key.alg)
+        verified = await self._verifying.run(
+            lambda: verify_assertion(
+                assertion, public_key, issuer=self._issuer, arrived_at=arrived_at
+            )
         )
-        self._knowledge.require_fresh()
         return AuthenticatedClient(app=app, key=key, assertion=verified)
 
     def _find(self, assertion: UnverifiedAssertion) -> tuple[OAuthApp, AppKey] | None:

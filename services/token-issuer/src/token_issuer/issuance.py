@@ -1,7 +1,9 @@
 """The issuance log: every token minted, and every assertion used up.
 
 An assertion is spent in the same append as the event of its token, so that it works
-once across all replicas, and is not lost when no token comes of it.
+once across all replicas, and is not lost when no token comes of it. This is the last
+step of every request that shows one: whether enough is known of the present moment is
+asked here, after everything was decided.
 """
 
 from datetime import timedelta
@@ -9,6 +11,7 @@ from datetime import timedelta
 from token_issuer.access_tokens import MintedToken
 from token_issuer.callers import Caller
 from token_issuer.client_authentication import AuthenticatedClient
+from token_issuer.knowledge import Knowledge
 from tollgate.errors import Unavailable
 from tollgate.eventlog import (
     AlreadySpent,
@@ -28,8 +31,9 @@ whose clock is that wrong still finds it."""
 class Issuance:
     """Raises `InvalidClient` for an assertion used before, else `Unavailable`."""
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: EventLog, knowledge: Knowledge) -> None:
         self._log = log
+        self._knowledge = knowledge
 
     async def record(
         self, client: AuthenticatedClient, token: MintedToken, caller: Caller
@@ -54,6 +58,7 @@ class Issuance:
         await self._append(AppendGroup(spend=_spend(client)))
 
     async def _append(self, group: AppendGroup) -> None:
+        self._knowledge.require_fresh()
         try:
             await self._log.append(group)
         except AlreadySpent:

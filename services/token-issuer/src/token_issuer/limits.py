@@ -38,6 +38,8 @@ class RateLimit:
 
     def wait_for(self, name: str) -> timedelta | None:
         """How long until one more is allowed; None if it is allowed now."""
+        if name not in self._full_until:
+            return None
         now = self._clock()
         excess = self._empty_at(name, now) + self._cost - now - MINUTE
         # A billionth of a second is rounding, not excess.

@@ -1,5 +1,7 @@
 """What the issuer counts."""
 
+from functools import cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
@@ -13,6 +15,7 @@ class IssuerMetrics:
             ("endpoint", "outcome"),
             registry=registry,
         )
+        self._requests_of = cache(self.requests.labels)
         self.held = Gauge(
             "token_issuer_requests_held",
             "Requests that are being answered, or wait for trouble to pass.",
@@ -29,3 +32,6 @@ class IssuerMetrics:
             "1 while there is an active signing key whose private half is at hand.",
             registry=registry,
         )
+
+    def count_request(self, endpoint: str, outcome: str) -> None:
+        self._requests_of(endpoint, outcome).inc()

@@ -11,6 +11,7 @@ from datetime import datetime
 import msgspec
 
 from token_issuer.access_tokens import mint
+from token_issuer.bursts import Burst
 from token_issuer.callers import Caller
 from token_issuer.client_authentication import ClientAuthentication
 from token_issuer.issuance import Issuance
@@ -55,6 +56,7 @@ class ClientCredentialsGrant:
         self._issuance = issuance
         self._limit = limit
         self._clock = clock
+        self._signing = Burst()
 
     async def grant(
         self, form: Mapping[str, str], *, arrived_at: datetime, caller: Caller
@@ -63,17 +65,18 @@ class ClientCredentialsGrant:
         client = await self._clients.authenticate(form, arrived_at)
         self._take_from_limit(client.app.id)
         scopes = await self._scopes(form.get("scope"), client.app)
-        token = mint(
+        tokens = self._knowledge.tokens
+        token = await mint(
             issuer=self._issuer,
             app=client.app,
             key=client.key,
             scopes=scopes,
-            rev=self._knowledge.tokens.version_of(client.app.id),
-            signing_key=self._keyring.signing_key(self._knowledge.tokens.signing_keys),
+            rev=tokens.version_of(client.app.id),
+            signing_key=self._keyring.signing_key(tokens.signing_keys),
+            signing=self._signing,
             audiences=self._audiences,
             now=self._clock.now(),
         )
-        self._knowledge.require_fresh()
         await self._issuance.record(client, token, caller)
         return AccessTokenResponse(
             access_token=token.text,

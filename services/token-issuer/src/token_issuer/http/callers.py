@@ -1,25 +1,25 @@
 """Who sent a request, as far as addresses tell."""
 
 import ipaddress
+from functools import lru_cache
 
 from aiohttp import web
 
 from token_issuer.callers import Caller
-from token_issuer.http.collaborators import trusted_proxies
-from tollgate.http.addresses import client_address
+from tollgate.http.addresses import Network, client_address
 from tollgate.http.request_ids import request_id_of
 
 _HOST_BITS = 64
 
 
-def caller_of(request: web.Request) -> Caller:
-    trusted = request.app[trusted_proxies]
+def caller_of(request: web.Request, trusted: tuple[Network, ...]) -> Caller:
     address = client_address(
         request.remote, request.headers.getall("X-Forwarded-For", ()), trusted
     )
     return Caller(address=address, request_id=request_id_of(request))
 
 
+@lru_cache(maxsize=4096)
 def household_of(address: str) -> str:
     """Whom an address is counted for: one host has a whole /64 of IPv6 to itself."""
     try:

@@ -16,9 +16,16 @@ from aiohttp.typedefs import Handler
 
 from token_issuer.callers import Caller
 from token_issuer.http.callers import caller_of, household_of
-from token_issuer.http.collaborators import clock, failures, metrics, patience
+from token_issuer.http.collaborators import (
+    clock,
+    failures,
+    metrics,
+    patience,
+    trusted_proxies,
+)
 from token_issuer.http.oauth_responses import RequestTimedOut, json_response
 from tollgate.errors import Unavailable
+from tollgate.http.server import RECORDED
 from tollgate.oauth.client_assertion import read_assertion
 from tollgate.oauth.errors import (
     InvalidRequest,
@@ -51,40 +58,46 @@ FormHandler: TypeAlias = Callable[[FormRequest], Awaitable[Any]]
 """Answers with a Struct, or raises."""
 
 
-def form_endpoint(name: str, handler: FormHandler) -> Handler:
-    """`handler` behind the limits; `name` is for the metrics."""
+def form_endpoint(name: str, handler: FormHandler, *, records: bool = False) -> Handler:
+    """`handler` behind the limits; `name` is for the metrics.
+
+    `records` says that whatever it answers with is in an event log.
+    """
 
     async def answer(request: web.Request) -> web.StreamResponse:
-        outcomes = request.app[metrics].requests
+        count = request.app[metrics].count_request
         try:
             response = json_response(await _answer(request, name, handler))
         except OAuthError as error:
-            outcomes.labels(name, error.error).inc()
+            count(name, error.error)
             raise
         except Unavailable as trouble:
-            outcomes.labels(name, TemporarilyUnavailable.error).inc()
+            count(name, TemporarilyUnavailable.error)
             logger.warning("request not answered", endpoint=name, reason=str(trouble))
             raise
-        outcomes.labels(name, "ok").inc()
+        count(name, "ok")
+        if records:
+            response[RECORDED] = True
         return response
 
     return answer
 
 
 async def _answer(request: web.Request, name: str, handler: FormHandler) -> Any:  # noqa: ANN401 - a Struct
-    arrived_at = request.app[clock].now()
-    caller = caller_of(request)
-    limit, household = request.app[failures], household_of(caller.address)
+    application = request.app
+    arrived_at = application[clock].now()
+    caller = caller_of(request, application[trusted_proxies])
+    limit, household = application[failures], household_of(caller.address)
     wait = limit.wait_for(household)
     if wait is not None:
         raise TooManyRequests("too many failures from this address", retry_after=wait)
     form: Mapping[str, str] = {}
     try:
         form = parse_form(await _body_of(request), request.headers.get("Content-Type"))
-        async with request.app[patience].hold():
+        async with application[patience].hold():
             return await handler(
                 FormRequest(
-                    application=request.app,
+                    application=application,
                     form=form,
                     caller=caller,
                     arrived_at=arrived_at,
@@ -118,6 +131,8 @@ async def _body_of(request: web.Request) -> bytes:
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("send the form without a content coding")
     try:
+        if request.content.is_eof():  # it came with its head, as most do
+            return request.content.read_nowait()
         async with asyncio.timeout(BODY_TIMEOUT):
             return await request.read()
     except TimeoutError:

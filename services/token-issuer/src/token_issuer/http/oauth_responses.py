@@ -23,8 +23,12 @@ from tollgate.oauth.errors import (
     TemporarilyUnavailable,
 )
 
-NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
-"""RFC 6749 §5.1, the second for HTTP/1.0."""
+_HEADERS = {
+    "Content-Type": "application/json",
+    "Cache-Control": "no-store",
+    "Pragma": "no-cache",
+}
+"""RFC 6749 §5.1, the last for HTTP/1.0."""
 
 REALM = "tollgate"
 
@@ -52,8 +56,7 @@ def json_response(body: Any, *, status: int = 200) -> web.Response:  # noqa: ANN
     return web.Response(
         status=status,
         body=msgspec.json.encode(body),
-        content_type="application/json",
-        headers=NO_STORE,
+        headers=_HEADERS,
     )
 
 

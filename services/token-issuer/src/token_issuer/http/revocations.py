@@ -9,7 +9,12 @@ from msgspec import UNSET, Meta, UnsetType
 
 from token_issuer.administration import Idempotency, Revoke
 from token_issuer.http.callers import caller_of
-from token_issuer.http.collaborators import administration, metrics, patience
+from token_issuer.http.collaborators import (
+    administration,
+    metrics,
+    patience,
+    trusted_proxies,
+)
 from tollgate.http.bodies import decode_json, json_response, read_json_bytes
 from tollgate.http.idempotency import digest_of, read_idempotency_key
 from tollgate.http.problems import INVALID_BODY, RequestRefused
@@ -62,7 +67,7 @@ async def revoke_tokens(request: web.Request) -> web.Response:
             request.match_info["app_id"],
             wanted,
             actor=actor,
-            caller=caller_of(request),
+            caller=caller_of(request, request.app[trusted_proxies]),
             idempotency=_idempotency_of(request, body),
         )
     resource = RevocationResource(app_id=revoked.app_id, position=revoked.position)

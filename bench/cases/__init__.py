@@ -16,6 +16,8 @@ from bench.cases import (
     gateway_tokens,
     gateway_under_flood,
     gateway_workers,
+    log,
+    replay,
     revocation,
     scale,
 )
@@ -55,6 +57,8 @@ CASES: tuple[Case, ...] = (
         gateway_under_flood.run,
         GATEWAY,
     ),
+    Case("log", "Appends through the log", log.run),
+    Case("replay", "A projection rebuilt from its log", replay.run),
     Case("revocation", "Revocation over four workers", revocation.run),
     Case("broker", "Events through the broker", broker.run),
     Case("scale", "A view of a million sources", scale.run),

@@ -1,0 +1,118 @@
+"""Appends by 64 callers, beside a commit for each and INSERTs without checks."""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from bench.logs.append import Measured
+from bench.logs.clients import Client
+from bench.logs.server import logs_of
+from bench.measuring.context import Bench
+from bench.measuring.figures import (
+    Detail,
+    Figure,
+    Row,
+    ours_at_most,
+    ratio_at_least,
+)
+
+CALLERS = 64
+ROUNDS = 3
+CONNECTIONS = (1, 2, 4)
+"""Of one commit for each append: the best of these counts."""
+
+MIX = "64 callers, 1-3 events, 1-2 streams"
+
+
+async def run(bench: Bench) -> list[Row]:
+    seconds = bench.pick(full=3.0, quick=1.5)
+    async with logs_of(bench) as (url, _):
+        go = partial(_measure, bench, url, seconds)
+        contenders: dict[str, Callable[[], Awaitable[Measured]]] = {
+            "ours": partial(go, "ours"),
+            "raw": partial(go, "raw"),
+            "two": partial(go, "ours", processes=2),
+        }
+        for count in CONNECTIONS:
+            contenders[f"one on {count}"] = partial(go, "one", connections=count)
+        measured = await bench.alternate(contenders, usual=ROUNDS)
+    return _rows(measured)
+
+
+async def _measure(
+    bench: Bench,
+    url: str,
+    seconds: float,
+    way: str,
+    *,
+    processes: int = 1,
+    connections: int = 1,
+) -> Measured:
+    """Measure `CALLERS` in as many processes: rates added up, times of the slowest."""
+    callers = CALLERS // processes
+    clients = [
+        await Client.start(
+            bench,
+            "bench.logs.append",
+            *(way, url, callers, seconds, secrets.token_hex(4), connections),
+        )
+        for _ in range(processes)
+    ]
+    for each in clients:
+        each.go()
+    found = await asyncio.gather(*(each.result(Measured) for each in clients))
+    return Measured(
+        rate=sum(each.rate for each in found),
+        p50=max(each.p50 for each in found),
+        p99=max(each.p99 for each in found),
+        cpu=sum(each.cpu for each in found) / processes,
+    )
+
+
+def _rows(measured: dict[str, list[Measured]]) -> list[Row]:
+    rates = {
+        name: Figure.of(each.rate for each in rounds)
+        for name, rounds in measured.items()
+    }
+    p50, p99 = (
+        Figure.of(getattr(each, name) for each in measured["ours"])
+        for name in ("p50", "p99")
+    )
+    singly = max(
+        (f"one on {count}" for count in CONNECTIONS),
+        key=lambda name: rates[name].median,
+    )
+    return [
+        Row(
+            what=f"appends: {MIX}",
+            unit="/s",
+            ours=rates["ours"],
+            peer=f"{singly.replace('one', 'a commit each')} connections",
+            theirs=rates[singly],
+            target=ratio_at_least(12),
+            details=(Detail("p50", p50.median, "ms"), Detail("p99", p99.median, "ms")),
+        ),
+        Row(
+            what="appends: the same",
+            unit="/s",
+            ours=rates["ours"],
+            peer="batched INSERT without head and checks",
+            theirs=rates["raw"],
+            target=ratio_at_least(0.6),
+        ),
+        Row(
+            what="appends: two processes",
+            unit="/s",
+            ours=rates["two"],
+            peer="one process",
+            theirs=rates["ours"],
+            target=ratio_at_least(0.85),
+        ),
+        Row(
+            what="appends: 99 of 100 take",
+            unit="ms",
+            ours=p99,
+            target=ours_at_most(6),
+        ),
+    ]

@@ -125,7 +125,7 @@ class Subscription(Generic[StateT]):
         self._own_max_age = max_age
         self._clock = clock
 
-        self._replica = Replica(self.log, new_state())
+        self._decide_by(Replica(self.log, new_state()))
         self._rebuilding: Replica[StateT] | None = None
         self._polled_at: Moment | None = None
         self._max_age = self._shortened(DEFAULT_MAX_AGE.total_seconds())
@@ -158,9 +158,9 @@ class Subscription(Generic[StateT]):
 
     # --- what decisions are taken from ---
 
-    @property
-    def state(self) -> StateT:
-        return self._replica.state
+    def _decide_by(self, replica: Replica[StateT]) -> None:
+        self._replica = replica
+        self.state = replica.state  # asked at every decision: a plain attribute
 
     @property
     def position(self) -> int:
@@ -256,7 +256,7 @@ class Subscription(Generic[StateT]):
         self, replica: Replica[StateT], *, polled_at: Moment, max_age: float
     ) -> None:
         """Start from a snapshot, before `run`: as old as it says it is."""
-        self._replica = replica
+        self._decide_by(replica)
         self._polled_at = polled_at
         self._max_age = self._shortened(max_age)
         self._note_position()
@@ -372,7 +372,8 @@ class Subscription(Generic[StateT]):
     def _level(self, target: Replica[StateT], sent: Moment, max_age: float) -> None:
         """All that `target` had to know when a poll was `sent` is applied."""
         if target is self._rebuilding:
-            self._replica, self._rebuilding = target, None
+            self._rebuilding = None
+            self._decide_by(target)
             self.generation += 1
             logger.warning("log rebuilt", log=self.log, position=target.position)
             self._note_position()

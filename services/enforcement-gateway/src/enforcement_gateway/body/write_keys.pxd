@@ -1,6 +1,7 @@
 import cython
 
-cdef unsigned char _LOWER, _BACKSLASH, _QUOTE, _BEYOND_ASCII, _K, _H
+cdef unsigned char _IS_ODD, _IS_K, _IS_H, _QUOTE
+cdef bytes _TELLING
 cdef Py_ssize_t _TO_K, _FROM_K, _TO_H, _FROM_H
 
 @cython.locals(taken=Py_ssize_t, batches=Py_ssize_t, keys=tuple)
@@ -8,10 +9,10 @@ cpdef read_write_keys_quickly(bytes body)
 
 @cython.locals(
     octets="const unsigned char *",
+    telling="const unsigned char *",
     end=Py_ssize_t,
     at=Py_ssize_t,
-    octet="unsigned char",
-    others="unsigned char",
+    told="unsigned char",
     keys_found=Py_ssize_t,
     batches_found=Py_ssize_t,
 )

@@ -276,32 +276,50 @@ def holds_no_more_by_search(body: bytes, keys: int, batches: int) -> bool:
 def holds_no_more_by_octet(body: bytes, keys: int, batches: int) -> bool:
     """As `holds_no_more_by_search`, in one pass: the better way once it is compiled.
 
-    It stops at the letters that close the names, which few other words have.
+    It stops at a letter of either name that few other words have.
     """
     octets = body
+    telling = _TELLING
     end = len(body)
-    others = keys_found = batches_found = 0
-    at = 0
+    keys_found = batches_found = at = 0
     while at < end:
-        octet = octets[at]
-        others |= octet
-        if octet == _BACKSLASH:
-            return holds_no_more_by_search(body, keys, batches)
-        octet |= _LOWER
-        if octet == _K:
-            if _is_write_key(body, at, end):
-                keys_found += 1
-        elif octet == _H and _is_batch(body, at, end):
-            batches_found += 1
+        # Four at a time, because nearly all of them tell nothing.
+        if at + 4 <= end and not (
+            telling[octets[at]]
+            | telling[octets[at + 1]]
+            | telling[octets[at + 2]]
+            | telling[octets[at + 3]]
+        ):
+            at += 4
+            continue
+        told = telling[octets[at]]
+        if told:
+            if told == _IS_ODD:
+                return holds_no_more_by_search(body, keys, batches)
+            if told == _IS_K:
+                keys_found += _is_write_key(body, at, end)
+            else:
+                batches_found += _is_batch(body, at, end)
         at += 1
-    if others >= _BEYOND_ASCII:
-        return holds_no_more_by_search(body, keys, batches)
     return keys_found == keys and batches_found == batches
 
 
-_LOWER, _BACKSLASH, _QUOTE, _BEYOND_ASCII = 0x20, 0x5C, 0x22, 0x80
-_K, _TO_K, _FROM_K = ord("k"), len('"write'), len('key"')
-_H, _TO_H, _FROM_H = ord("h"), len('"batc'), len('h"')
+_IS_ODD, _IS_K, _IS_H = 1, 2, 4
+_TELLING = bytes(
+    _IS_K
+    if octet in b"kK"
+    else _IS_H
+    if octet in b"hH"
+    else _IS_ODD
+    if octet == ord("\\") or not chr(octet).isascii()
+    else 0
+    for octet in range(256)
+)
+"""What an octet gives away: a `k`, an `h`, or that there is more than plain ASCII."""
+
+_QUOTE = ord('"')
+_TO_K, _FROM_K = len('"write'), len('key"')
+_TO_H, _FROM_H = len('"batc'), len('h"')
 
 
 def _is_write_key(octets: bytes, k: int, end: int) -> bool:

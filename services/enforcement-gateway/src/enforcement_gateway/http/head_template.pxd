@@ -1,5 +1,8 @@
-# Types for the compiled build: see docs/adr/0022. The source beside it runs as it is.
+# Types for the compiled build (ADR 22). The source beside it runs as it is.
 import cython
+
+cdef unsigned char _ZERO, _NINE, _CR
+cdef int _IN_TOKEN, _IN_LENGTH, _IN_FORWARDED, _IN_DROPPED
 
 
 cdef class HeadTemplate:
@@ -14,15 +17,23 @@ cdef class HeadTemplate:
     cdef bint _varies
     cdef bytes _after
     cdef Py_ssize_t _after_size
-    cdef bytes _known_token
 
     @cython.locals(
-        start=Py_ssize_t,
-        end=Py_ssize_t,
         size=Py_ssize_t,
-        body=Py_ssize_t,
+        at=Py_ssize_t,
+        end=Py_ssize_t,
+        before_size=Py_ssize_t,
         kind=int,
         before=bytes,
-        text=bytes,
     )
     cpdef Py_ssize_t fit(self, bytes data) except -1
+
+    @cython.locals(length=Py_ssize_t, end=Py_ssize_t)
+    cdef Py_ssize_t _read_length(
+        self, bytes data, Py_ssize_t start, Py_ssize_t size
+    ) except -1
+
+    @cython.locals(known=bytes, token=bytes, end=Py_ssize_t)
+    cdef Py_ssize_t _read_token(
+        self, bytes data, Py_ssize_t start, Py_ssize_t size
+    ) except -1

@@ -46,7 +46,6 @@ class HeadTemplate:
         "_after",
         "_after_size",
         "_holes",
-        "_known_token",
         "_varies",
         "fields",
         "length",
@@ -78,39 +77,65 @@ class HeadTemplate:
         self._varies = bool(varying)
         self._after = after
         self._after_size = len(after)
-        self._known_token: bytes | None = None
 
     def fit(self, data: bytes) -> int:
         """Where the body begins, if `data` begins with a head that fits; else 0."""
-        end = 0
+        size = len(data)
+        at = 0
         if self._varies:
             self.values = []
-        for before, size, kind in self._holes:
-            if not data.startswith(before, end):
+        for before, before_size, kind in self._holes:
+            if not data.startswith(before, at):
                 return 0
-            start = end + size
-            end = data.find(b"\r", start, MAX_HEAD)
-            if end < 0:
-                return 0
-            text = data[start:end]
-            if kind == _IN_TOKEN:
-                if text != self._known_token:
-                    if _TOKEN(text) is None:
-                        return 0
-                    self._known_token = text
-                self.token = text
-            elif kind == _IN_LENGTH:
-                if len(text) > MAX_LENGTH_DIGITS or not text.isdigit():
+            at += before_size
+            if kind == _IN_LENGTH:
+                at = self._read_length(data, at, size)
+            elif kind == _IN_TOKEN:
+                at = self._read_token(data, at, size)
+            else:
+                end = data.find(b"\r", at, MAX_HEAD)
+                if end < 0 or _VALUE(data[at:end]) is None:
                     return 0
-                self.length = int(text)
-            elif _VALUE(text) is None:
+                if kind == _IN_FORWARDED:
+                    self.values.append(data[at:end])
+                at = end
+            if not at:
                 return 0
-            elif kind == _IN_FORWARDED:
-                self.values.append(text)
-        if not data.startswith(self._after, end):
+        if not data.startswith(self._after, at):
             return 0
-        body = end + self._after_size
-        return body if body <= MAX_HEAD else 0
+        at += self._after_size
+        return at if at <= MAX_HEAD else 0
+
+    def _read_length(self, data: bytes, start: int, size: int) -> int:
+        """The end of the digits that `start` there; 0 if they are no length."""
+        length = 0
+        end = start
+        while end < size and _ZERO <= data[end] <= _NINE:
+            length = 10 * length + data[end] - _ZERO
+            end += 1
+            if end - start > MAX_LENGTH_DIGITS:
+                return 0
+        self.length = length
+        return end if end > start else 0
+
+    def _read_token(self, data: bytes, start: int, size: int) -> int:
+        """The end of the token that starts there, the last one mostly; 0 if none."""
+        known = self.token
+        if known is not None and data.startswith(known, start):
+            end = start + len(known)
+            if end < size and data[end] == _CR:
+                return end
+        end = data.find(b"\r", start, MAX_HEAD)
+        if end < 0:
+            return 0
+        token = data[start:end]
+        if _TOKEN(token) is None:
+            return 0
+        self.token = token
+        return end
+
+
+_ZERO, _NINE, _CR = b"09\r"
 
 
 def template_of(

@@ -20,6 +20,7 @@ from bench.cases import (
     replay,
     revocation,
     scale,
+    tokens,
 )
 from bench.measuring.context import Bench
 from bench.measuring.figures import Row
@@ -59,6 +60,7 @@ CASES: tuple[Case, ...] = (
     ),
     Case("log", "Appends through the log", log.run),
     Case("replay", "A projection rebuilt from its log", replay.run),
+    Case("tokens", "Token endpoint", tokens.run),
     Case("revocation", "Revocation over four workers", revocation.run),
     Case("broker", "Events through the broker", broker.run),
     Case("scale", "A view of a million sources", scale.run),

@@ -1,0 +1,1 @@
+"""The exchange of a client assertion for an access token."""

@@ -1,0 +1,102 @@
+"""The token-issuer as it is deployed, with a real Postgres: fsync on."""
+
+import base64
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+
+from bench.measuring.context import Bench
+from bench.measuring.failures import CannotMeasure
+from bench.measuring.programs import Program
+from bench.tokens.assertions import Endpoint
+from local_stack.databases import temporary_database
+from local_stack.ports import free_ports
+from token_issuer.metadata import JWKS
+from token_issuer.schemas import migrate_database
+from token_issuer.testing.issuer import IssuerUnderTest
+from token_issuer.testing.registry import registry_stand_in
+from tollgate.database import open_pool
+from tollgate.eventlog import EventLog, open_event_log
+from tollgate.oauth.access_tokens import TokenRefusal, verify_access_token
+from tollgate.oauth.jwks import parse_jwk_set
+
+_SETTINGS = "TOKEN_ISSUER_"
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """A running one: who may ask it for tokens, and where they are recorded."""
+
+    endpoint: Endpoint
+    program: Program
+    log: EventLog
+    client: IssuerUnderTest
+
+    async def require_good(self, tokens: list[str]) -> None:
+        """Whoever has its JWK Set can verify each of `tokens`."""
+        keys = parse_jwk_set((await self.client.get(JWKS)).body)
+        for token in tokens:
+            verified = verify_access_token(
+                token,
+                keys=keys,
+                issuer=self.endpoint.issuer,
+                audience="urn:tollgate:tracking-api",
+            )
+            if isinstance(verified, TokenRefusal):
+                raise CannotMeasure(f"a token of ours is {verified.value}")
+
+    async def require_recorded(self, tokens: int) -> None:
+        """The issuance log holds one event for each token that was given."""
+        recorded = (await self.log.head()).position
+        if recorded != tokens:
+            raise CannotMeasure(f"{tokens} tokens were given, {recorded} recorded")
+
+
+@asynccontextmanager
+async def open_issuer(bench: Bench) -> AsyncIterator[Issuer]:
+    """On the core of the program under test; its registry is a stand-in, in here."""
+    (port,) = free_ports(1)
+    issuer = f"http://127.0.0.1:{port}"
+    with bench.servers() as servers:
+        postgres_url = servers.open_postgres()
+        async with (
+            temporary_database(postgres_url) as database,
+            temporary_database(postgres_url) as registry_database,
+            registry_stand_in(registry_database.owner_url) as registry,
+            open_pool(database.service_url, application_name="bench") as pool,
+            open_event_log("issuance", pool, database.service_url) as log,
+            aiohttp.ClientSession() as session,
+        ):
+            await migrate_database(database.owner_url, database.service_url)
+            app = await registry.add_app(wait=False)
+            settings = {
+                "ISSUER": issuer,
+                "DATABASE_URL": database.service_url,
+                "AMQP_URL": "amqp://nobody@127.0.0.1:1/",  # it has nothing to say here
+                "REGISTRY_URL": registry.url,
+                "REGISTRY_FEED_SECRET": registry.secret.reveal(),
+                "KEY_ENCRYPTION_KEYS": base64.b64encode(os.urandom(32)).decode(),
+                "PORT": str(port),
+                "TOKENS_PER_MINUTE": "1000000",
+            }
+            with bench.running(
+                "token-issuer",
+                [sys.executable, "-m", "token_issuer", "serve"],
+                port=port,
+                environment={
+                    **os.environ,
+                    **{f"{_SETTINGS}{name}": text for name, text in settings.items()},
+                },
+                under_test=True,
+            ) as program:
+                client = IssuerUnderTest(issuer, issuer, session)
+                await client.until_ready()
+                await client.until_registry_is_at((await registry.log.head()).position)
+                endpoint = Endpoint(
+                    issuer=issuer, port=port, client_id=app.id, key=app.key.to_pem()
+                )
+                yield Issuer(endpoint, program, log, client)

@@ -7,12 +7,16 @@ little as it can.
 import asyncio
 import re
 import time
+from typing import cast
 
 import msgspec
 
 from bench.measuring.failures import CannotMeasure
 
 CONNECTIONS = 32
+
+PATIENCE = 60.0
+"""Seconds for all answers: an assertion is good for no longer."""
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)
 _END_OF_HEAD = b"\r\n\r\n"
@@ -47,7 +51,11 @@ async def exchange(port: int, requests: list[bytes]) -> Exchanged:
     started = time.perf_counter()
     for _ in range(min(CONNECTIONS, len(requests))):
         await loop.create_connection(lambda: _Connection(load), "127.0.0.1", port)
-    await load.finished
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await load.finished
+    except TimeoutError:
+        raise CannotMeasure("the token endpoint does not answer") from None
     seconds = time.perf_counter() - started
     tokens = [_token_of(answer) for answer in load.answers]
     return Exchanged(tokens, seconds, sorted(load.latencies))
@@ -82,8 +90,8 @@ class _Connection(asyncio.Protocol):
         self._waits = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # Not an instance of it, but one in all it does: uvloop has its own.
+        self._transport = cast(asyncio.Transport, transport)
         self._send()
 
     def data_received(self, data: bytes) -> None:

@@ -44,7 +44,7 @@ class Issuer:
                 token,
                 keys=keys,
                 issuer=self.endpoint.issuer,
-                audience="urn:tollgate:tracking-api",
+                audiences={"urn:tollgate:tracking-api"},
             )
             if isinstance(verified, TokenRefusal):
                 raise CannotMeasure(f"a token of ours is {verified.value}")

@@ -4,10 +4,11 @@
 
 needs Cython, a C compiler and the headers of this Python. What it makes is used from
 the next start on; without it, or with `ENFORCEMENT_GATEWAY_INTERPRETED=1`, the same
-source is interpreted. Types stand in the `.pxd` files (ADR 22).
+source is interpreted. Types stand in the `.pxd` files (ADR 26).
 """
 
-import sys
+import shutil
+import sysconfig
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -32,8 +33,21 @@ SOURCES = Path(__file__).parent / "src"
 BUILD = Path(__file__).parents[2] / ".local" / "build"
 
 
+def require_compiler() -> None:
+    """End with a sentence, not a page of a compiler's words, if there is no way."""
+    compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
+    if shutil.which(compiler) is None and shutil.which("cc") is None:
+        raise SystemExit(f"compile: there is no C compiler ({compiler}, cc)")
+    headers = Path(sysconfig.get_path("include"), "Python.h")
+    if not headers.exists():
+        raise SystemExit(
+            "compile: the headers of this Python are missing (python3-dev)"
+        )
+
+
 def main() -> None:
     """Compile what has changed since the last time."""
+    require_compiler()
     extensions = cythonize(
         [
             Extension(
@@ -68,4 +82,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

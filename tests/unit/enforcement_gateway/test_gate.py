@@ -1,5 +1,6 @@
 """The decision about one request, by a view that a test writes."""
 
+import asyncio
 import time
 from datetime import timedelta
 
@@ -238,6 +239,43 @@ class TestDecidedAgain:
     async def test_what_is_unknown_is_denied(self, view) -> None:
         verdict = await gate_of(view).decide_again(asked("nobodys"))
         assert verdict == Deny(Reason.WRITE_KEY_UNKNOWN)
+
+    async def test_all_who_come_during_a_reading_share_the_next(self, view) -> None:
+        """The one under way began before they came, so it is of no use to them."""
+        begun, going_on = [], asyncio.Event()
+
+        async def refresh() -> None:
+            begun.append(len(begun))
+            await going_on.wait()
+
+        view.refresh = refresh
+        gate, request = gate_of(view), asked("nobodys")
+        async with asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(gate.decide_again(request))
+            while not begun:
+                await asyncio.sleep(0)
+            later = [tasks.create_task(gate.decide_again(request)) for _ in range(9)]
+            await asyncio.sleep(0)
+            given_up = later.pop()
+            given_up.cancel()
+            assert begun == [0]
+            going_on.set()
+        assert begun == [0, 1]
+        assert first.result() == Deny(Reason.WRITE_KEY_UNKNOWN)
+        assert {each.result() for each in later} == {first.result()}
+
+    async def test_a_fault_of_ours_is_told_to_each_and_is_over_then(self, view) -> None:
+        async def fail() -> None:
+            raise RuntimeError
+
+        refresh, view.refresh = view.refresh, fail
+        gate, request = gate_of(view), asked("nobodys")
+        outcomes = await asyncio.gather(
+            *(gate.decide_again(request) for _ in range(2)), return_exceptions=True
+        )
+        assert [type(each) for each in outcomes] == [RuntimeError, RuntimeError]
+        view.refresh = refresh
+        assert await gate.decide_again(request) == Deny(Reason.WRITE_KEY_UNKNOWN)
 
     async def test_nothing_is_said_while_nobody_can_be_asked(self, view) -> None:
         view.reachable = False

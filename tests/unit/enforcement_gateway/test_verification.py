@@ -70,12 +70,29 @@ class TestVerify:
         assert (verified.client_id, verified.jti) == ("app_1", "jti-1")
         assert verified.signing_kid == KEY.kid
 
-    def test_time_and_the_state_of_the_key_are_judged_elsewhere(
-        self, logs, keys
-    ) -> None:
+    def test_the_state_of_the_key_is_judged_elsewhere(self, logs, keys) -> None:
         logs.record(f"signing_key-{KEY.kid}", SigningKeyCompromised())
-        verified = Verifier(ISSUER).verify(token(age=99_999), keys)
+        verified = Verifier(ISSUER).verify(token(), keys)
         assert isinstance(verified, VerifiedAccessToken)
+
+    def test_a_token_that_is_over_is_refused_unread(self, keys) -> None:
+        """Whoever signed it. Within the leeway of the clocks it is judged elsewhere."""
+        verifier = Verifier(ISSUER)
+        over = token(age=3600 + 31)
+        assert verifier.verify(over, keys) is Reason.TOKEN_EXPIRED
+        assert verifier.verify(over[:-4] + b"AAAA", keys) is Reason.TOKEN_EXPIRED
+        assert not verifier.remembered
+        assert isinstance(verifier.verify(token(age=3610), keys), VerifiedAccessToken)
+
+    def test_one_for_no_door_of_ours_is_refused_unread(self, keys) -> None:
+        ours = frozenset({"urn:tollgate:tracking-api", "urn:tollgate:functions"})
+        theirs = frozenset({"urn:elsewhere"})
+        assert isinstance(
+            Verifier(ISSUER, audiences=ours).verify(token(), keys), VerifiedAccessToken
+        )
+        verifier = Verifier(ISSUER, audiences=theirs)
+        for shown in (token(), token()[:-4] + b"AAAA"):
+            assert verifier.verify(shown, keys) is Reason.TOKEN_AUDIENCE_WRONG
 
     @pytest.mark.parametrize(
         ("made", "reason"),

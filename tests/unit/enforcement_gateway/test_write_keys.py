@@ -78,6 +78,8 @@ UNREADABLE = {
     "two documents": b'{"writeKey":"k"}{"writeKey":"l"}',
     "something behind it": b'{"writeKey":"k"}x',
     "NUL behind it": b'{"writeKey":"k"}\x00',
+    "a key that is not UTF-8": b'{"writeKey":"\xff"}',
+    "a value that is not UTF-8": b'{"writeKey":"k","x":"\xff"}',
     "a BOM": b'\xef\xbb\xbf{"writeKey":"k"}',
     "UTF-16": '{"writeKey":"k"}'.encode("utf-16"),
     "UTF-16 without BOM": '{"writeKey":"k"}'.encode("utf-16-le"),

@@ -67,7 +67,7 @@ async def test_whoever_has_the_public_key_can_verify_it(alg: Algorithm) -> None:
         (await minted(alg=alg)).text,
         keys={key.kid: key.public},
         issuer=ISSUER,
-        audience="urn:tollgate:tracking-api",
+        audiences=("urn:tollgate:tracking-api",),
     )
 
     assert isinstance(verified, VerifiedAccessToken)

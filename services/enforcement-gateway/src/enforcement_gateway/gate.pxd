@@ -5,6 +5,8 @@ cdef class Gate:
     cdef object _audiences
     cdef bint _admit_unknown
     cdef object _keys
+    cdef object _next_reading
+    cdef object _reading
     cdef tuple _tracking_door
 
     cpdef decide(self, asked)

@@ -4,6 +4,7 @@ Everything here is synchronous and asks nobody. Where the answer would be no bec
 something is unknown, `Gate.decide` says so and the caller lets the view be read again.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -120,6 +121,8 @@ class Gate:
         self._audiences = audiences
         self._admit_unknown = admit_unknown
         self._keys = SigningKeys(view)
+        self._next_reading: asyncio.Future[bool] | None = None
+        self._reading: asyncio.Task[None] | None = None
         scope = SCOPES[_TRACKING]
         self._tracking_door = (scope.value, audiences[scope])
 
@@ -198,11 +201,37 @@ class Gate:
     async def decide_again(self, asked: Asked) -> Passed | Deny:
         """Decide by a view that was read after the request arrived (DESIGN 4)."""
         self._counters.confirmations += 1
-        try:
-            await self._view.refresh()
-        except NotLevel:
+        # Shielded, because others wait for the same.
+        if not await asyncio.shield(self._confirmation()):
             return Deny(Reason.VIEW_UNCONFIRMED)
         return self.decide(asked)
+
+    def _confirmation(self) -> asyncio.Future[bool]:
+        """Whether the logs could be read after this was called.
+
+        A read that is under way began too early; all who come meanwhile share the one
+        that follows it.
+        """
+        if self._next_reading is None:
+            self._next_reading = asyncio.get_running_loop().create_future()
+            if self._reading is None:
+                self._reading = asyncio.create_task(self._read_again())
+        return self._next_reading
+
+    async def _read_again(self) -> None:
+        try:
+            while (waiting := self._next_reading) is not None:
+                self._next_reading = None
+                try:
+                    await self._view.refresh()
+                except NotLevel:
+                    waiting.set_result(False)
+                except Exception as fault:  # noqa: BLE001 - each who waits ends of it
+                    waiting.set_exception(fault)
+                else:
+                    waiting.set_result(True)
+        finally:
+            self._reading = None
 
     def _report(
         self,

@@ -4,7 +4,8 @@ What is remembered is only what never changes: that the issuer signed these clai
 Expiry, revocation and the state of the key are judged at every request, after the hit.
 """
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Collection, Iterator, Mapping
 
 from enforcement_gateway.domain.authorization import OF_TOKENS
 from enforcement_gateway.domain.denials import Reason
@@ -45,18 +46,29 @@ class SigningKeys(Mapping[str, PublicKey]):
 class Verifier:
     """Verifies access tokens of one issuer. `remembered` are those that it signed."""
 
-    def __init__(self, issuer: str, remembered: int = MAX_REMEMBERED) -> None:
+    def __init__(
+        self,
+        issuer: str,
+        remembered: int = MAX_REMEMBERED,
+        audiences: Collection[str] | None = None,
+    ) -> None:
+        """`audiences` are those of all doors here; without them it may name any."""
         self._issuer = issuer
+        self._audiences = audiences
         self._max_remembered = remembered
         self.remembered: dict[bytes, VerifiedAccessToken] = {}
 
     def verify(self, token: bytes, keys: SigningKeys) -> VerifiedAccessToken | Reason:
-        """What the issuer signed, whatever its time, or why it did not."""
+        """What the issuer signed, which may be over soon, or why it is none."""
         known = self.remembered.get(token)
         if known is not None:
             return known
         verified = verify_access_token(
-            token, keys=keys, issuer=self._issuer, audience=None
+            token,
+            keys=keys,
+            issuer=self._issuer,
+            audiences=self._audiences,
+            over_at=time.time(),
         )
         if not isinstance(verified, VerifiedAccessToken):
             return OF_TOKENS[verified]

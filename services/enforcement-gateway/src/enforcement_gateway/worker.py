@@ -138,7 +138,11 @@ def make_server(settings: Settings, view: SubscribedView, counters: Counters) ->
     """The data port, without its socket."""
     gate = Gate(
         view,
-        Verifier(settings.issuer, settings.remembered_tokens),
+        Verifier(
+            settings.issuer,
+            settings.remembered_tokens,
+            frozenset(settings.audiences.values()),
+        ),
         counters,
         audiences=settings.audiences,
         admit_unknown=settings.admit_unknown_write_keys,

@@ -39,7 +39,7 @@ class TokenRecords:
             return TokenRefusal.UNKNOWN_KEY
         public = recorded_public_key(key.pem, key.alg)
         verified = verify_access_token(
-            token, keys={key.kid: public}, issuer=self._issuer, audience=None
+            token, keys={key.kid: public}, issuer=self._issuer, audiences=None
         )
         if isinstance(verified, VerifiedAccessToken) and not key.outlives(verified.exp):
             return TokenRefusal.UNKNOWN_KEY

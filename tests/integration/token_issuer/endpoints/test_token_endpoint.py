@@ -74,7 +74,7 @@ async def verified(issuer: IssuerUnderTest, answer: Answer) -> VerifiedAccessTok
     """The token in `answer`, checked as a gateway that knows only the JWK Set would."""
     keys = parse_jwk_set((await issuer.get("/.well-known/jwks.json")).body)
     token = verify_access_token(
-        answer.json["access_token"], keys=keys, issuer=ISSUER, audience=None
+        answer.json["access_token"], keys=keys, issuer=ISSUER, audiences=None
     )
     assert isinstance(token, VerifiedAccessToken)
     return token

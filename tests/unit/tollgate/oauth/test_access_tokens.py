@@ -43,7 +43,10 @@ def judged(
     token: str | bytes, *, issuer: str = ISSUER, audience: str | None = TRACKING
 ) -> VerifiedAccessToken | TokenRefusal:
     return verify_access_token(
-        token, keys={KEY.kid: KEY.public}, issuer=issuer, audience=audience
+        token,
+        keys={KEY.kid: KEY.public},
+        issuer=issuer,
+        audiences=None if audience is None else {audience},
     )
 
 

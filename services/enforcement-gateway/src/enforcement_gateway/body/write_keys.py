@@ -74,10 +74,12 @@ MAX_MEMBERS: Final = 100_000
 
 def _is_absurd(body: bytes) -> bool:
     """Whether there are more objects, arrays and members than any events have."""
-    if len(body) <= MAX_CONTAINERS:
+    size = len(body)  # what is too short to hold so many need not be counted
+    if size <= 2 * MAX_CONTAINERS:
         return False
-    containers = body.count(b"{") + body.count(b"[")
-    return containers > MAX_CONTAINERS or body.count(b":") > MAX_MEMBERS
+    if body.count(b"{") + body.count(b"[") > MAX_CONTAINERS:
+        return True
+    return size > 4 * MAX_MEMBERS and body.count(b":") > MAX_MEMBERS
 
 
 class _Suspects(list[tuple[str, Any]]):
@@ -226,11 +228,11 @@ def read_write_keys_quickly(body: bytes) -> tuple[str, ...] | None:
     msgspec checks the grammar and takes the members spelt exactly. If the body holds
     no more spellings of the two names than it took, no other member is one.
     """
-    if len(body) > MAX_CONTAINERS and _is_absurd(body):
+    if _is_absurd(body):
         return None
     try:
         read = _decode(body)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     taken = batches = 0
     keys: tuple[str, ...] = ()

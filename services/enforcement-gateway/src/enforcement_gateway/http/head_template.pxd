@@ -1,4 +1,4 @@
-# Types for the compiled build (ADR 22). The source beside it runs as it is.
+# Types for the compiled build (ADR 26). The source beside it runs as it is.
 import cython
 
 cdef unsigned char _ZERO, _NINE, _CR

@@ -460,7 +460,7 @@ class Registry(RuleBasedStateMachine):
         for key, app in live.items():
             assert app.name == self.model_apps[key].name
             assert app.scopes == self.model_apps[key].scopes
-            assert app.sources == {
+            assert set(app.sources) == {
                 name for name, source in self.model_sources.items() if source.app == key
             }
 

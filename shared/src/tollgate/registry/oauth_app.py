@@ -88,7 +88,7 @@ def evolve(app: OAuthApp, event: OAuthAppEvent, version: int) -> OAuthApp:
             key = AppKey(
                 kid=event.kid,
                 name=event.name,
-                alg=intern(event.alg),
+                alg=intern(str(event.alg)),  # an event just decided holds an enum
                 pem=event.pem,
                 version=version,
             )

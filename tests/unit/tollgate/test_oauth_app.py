@@ -1,0 +1,18 @@
+"""An app as it is folded, from the log or from events that were just decided."""
+
+from tollgate.events.registry import KeyAdded
+from tollgate.oauth.algorithms import Algorithm
+from tollgate.registry.oauth_app import OAuthApp, evolve
+
+
+def test_an_event_just_decided_folds_as_the_same_event_read_from_the_log() -> None:
+    app = OAuthApp(id="app_1", version=1)
+    decided, read = (
+        KeyAdded(kid="k", name="a key", alg=alg, pem="PEM")
+        for alg in (Algorithm.ES256, "ES256")
+    )
+
+    key = evolve(app, decided, 2).keys["k"]
+
+    assert key == evolve(app, read, 2).keys["k"]
+    assert type(key.alg) is str

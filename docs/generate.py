@@ -3,8 +3,10 @@
 tests/contract/test_documents.py fails when one of them is not what this would write.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import app_registry.http.problems
 import app_registry.settings
@@ -104,8 +106,86 @@ def _problem_section(kind: ProblemType) -> str:
     return f"### {kind.slug}\n\n{kind.status}: {kind.title}.\n{kind.advice}\n"
 
 
+RESULTS = DOCS.parent / "bench" / "results" / "latest.json"
+TABLE_BEGINS = "<!-- what `make bench` measured last; `make docs` writes it here -->"
+TABLE_ENDS = "<!-- end of what it measured -->"
+
+
+def performance_page() -> str:
+    """The text of docs/performance.md, which is written by hand around one table."""
+    page = (DOCS / "performance.md").read_text(encoding="utf-8")
+    before, begins, rest = page.partition(TABLE_BEGINS)
+    _, ends, after = rest.partition(TABLE_ENDS)
+    outcome = json.loads(RESULTS.read_text(encoding="utf-8"))
+    return f"{before}{begins}\n\n{measured_table(outcome)}\n{ends}{after}"
+
+
+def measured_table(outcome: dict[str, Any]) -> str:
+    """A run as Markdown: the machine, then every row under the title of its case."""
+    machine, programs = outcome["machine"], outcome["programs"]
+    versions = ", ".join(f"{name} {number}" for name, number in programs.items())
+    place = (
+        f"{machine['processor']}, {machine['cores']} cores,"
+        f" {machine['memory_gib']:g} GiB, {machine['system']},"
+        f" Linux {machine['kernel']}"
+    )
+    lines = [
+        f"Measured on {outcome['at'][:10]} at commit {machine['commit']}: {place}.",
+        f"Programs: {versions}.",
+        "",
+    ]
+    for case in outcome["cases"]:
+        lines += [
+            f"**{case['title']}**",
+            "",
+            "| what | ours | peer | ratio (rounds) | target | |",
+            "|---|---|---|---|---|---|",
+            *(_measured_row(row) for row in case["rows"]),
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _measured_row(row: dict[str, Any]) -> str:
+    what = f"{row['what']}, {row['mode']}" if row["mode"] else row["what"]
+    said = [
+        f"{each['name']} {each['number']:,g} {each['unit']}" for each in row["details"]
+    ]
+    ratio = ""
+    if row["ratio"] is not None:
+        rounds = row["ratio_of_each_round"]
+        ratio = f"{row['ratio']:.2f} × ({min(rounds):.2f}–{max(rounds):.2f})"
+    target = row["target"]
+    bound = ""
+    if target is not None:
+        times = " ×" if target["subject"] == "ratio" else ""
+        bound = f"{target['bound']} {target['number']:g}{times}"
+    ours, theirs = (_measured_figure(row[whose]) for whose in ("ours", "theirs"))
+    cells = (
+        f"{what}<br>{', '.join(said).rstrip()}" if said else what,
+        f"{ours} {row['unit'] or ''}".strip(),
+        f"{row['peer'] or ''} {theirs}".strip(),
+        ratio,
+        bound,
+        row["verdict"],
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _measured_figure(figure: dict[str, Any] | None) -> str:
+    if figure is None:
+        return ""
+    number = figure["median"]
+    return f"{number:,.0f}" if number >= WHOLE_FROM else f"{number:.3g}"
+
+
+WHOLE_FROM = 1000
+"""From here on decimals say nothing."""
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "events.md": events_page,
+    "performance.md": performance_page,
     "problems.md": problems_page,
     "settings.md": settings_page,
 }

@@ -79,7 +79,7 @@ def _is_absurd(body: bytes) -> bool:
         return False
     if body.count(b"{") + body.count(b"[") > MAX_CONTAINERS:
         return True
-    return size > 4 * MAX_MEMBERS and body.count(b":") > MAX_MEMBERS
+    return size > 5 * MAX_MEMBERS and body.count(b":") > MAX_MEMBERS
 
 
 class _Suspects(list[tuple[str, Any]]):
@@ -347,4 +347,14 @@ def _is_batch(octets: bytes, h: int, end: int) -> bool:
 
 
 _IS_COMPILED = not __file__.endswith(".py")
-holds_no_more = holds_no_more_by_octet if _IS_COMPILED else holds_no_more_by_search
+
+MAX_BY_OCTET: Final = 4096
+"""Octets up to which one pass is better, if it is compiled: in a longer body every
+`k` and `h` that is guessed wrong costs more than searching does."""
+
+
+def holds_no_more(body: bytes, keys: int, batches: int) -> bool:
+    """As `holds_no_more_by_search`, in whichever way is the quicker one."""
+    if _IS_COMPILED and len(body) <= MAX_BY_OCTET:
+        return holds_no_more_by_octet(body, keys, batches)
+    return holds_no_more_by_search(body, keys, batches)

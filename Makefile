@@ -48,6 +48,7 @@ docs: $(VENV)/.dev ## Write docs/events.md, settings.md and problems.md from the
 	@$(BIN)/python docs/generate.py
 
 bench: $(VENV)/.bench ## Measure every cost beside its peer (ARGS=--quick, ARGS=CASE)
+	@$(MAKE) -s build || echo "tollgate: only the interpreted gateway is measured" >&2
 	@$(BIN)/python -m bench $(ARGS)
 
 ##@ Upkeep

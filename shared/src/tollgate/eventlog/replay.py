@@ -99,14 +99,20 @@ class Replay:
             ORDER BY position
         """  # noqa: S608 - a name of our own and numbers
         async with asyncio.timeout(CHUNK_TIMEOUT), self._pool.acquire() as connection:
-            await connection.copy_from_query(
-                query,
-                output=self._take,
-                format="csv",
-                delimiter="\t",
-                quote="\x01",
-                timeout=_NO_TIMEOUT,
-            )
+            try:
+                await connection.copy_from_query(
+                    query,
+                    output=self._take,
+                    format="csv",
+                    delimiter="\t",
+                    quote="\x01",
+                    timeout=_NO_TIMEOUT,
+                )
+            except BaseException:
+                # Before asyncpg gives back the connection of a COPY that was left, it
+                # waits for an end of it, for five seconds if that has come already.
+                connection.terminate()
+                raise
         self._fold()
         if self.position < end:
             raise UnreadableEvent(f"an event up to {end} is missing")

@@ -131,5 +131,6 @@ def _with_keys(
         version=version,
         keys=keys,
         kept_keys=kept_keys,
-        honoured=(*live, *sorted(kept_keys)),
+        # In an order of its own: that of `keys` is another in a state read again.
+        honoured=tuple(sorted((*live, *kept_keys))),
     )

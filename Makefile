@@ -4,6 +4,7 @@ VENV := .local/venv
 BIN := $(VENV)/bin
 OURS := -e shared -e services/app-registry -e services/token-issuer \
 	-e services/enforcement-gateway -e deploy/local
+TESTS := $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/pip install -q --disable-pip-version-check
 
 ##@ Run
@@ -28,11 +29,11 @@ unbuild: ## Back to the interpreted hot path
 
 install: $(VENV)/.dev ## Set up .local/venv with our packages and every tool
 
-test: $(VENV)/.dev ## Every test, with a real Postgres and a real RabbitMQ
-	@$(BIN)/pytest $(ARGS)
+test: $(VENV)/.dev ## Every test, with a real Postgres and a real RabbitMQ (ARGS=PATH)
+	@$(TESTS) $(ARGS)
 
 unit: $(VENV)/.dev ## Only the tests without I/O, in seconds
-	@$(BIN)/pytest tests/unit $(ARGS)
+	@$(TESTS) tests/unit $(ARGS)
 
 check: $(VENV)/.dev ## Format, lint, types and import contracts
 	@$(BIN)/ruff format --check -q

@@ -14,8 +14,12 @@ Where they come from is told in `local_stack/testing.py`.
 
 What is made is gone afterwards. The methods of the private servers block:
 `await asyncio.to_thread(private_postgres.start)`.
+
+`make test` runs a process for each core, with servers of its own each. A module stays
+in one of them (`--dist loadfile`), so that what it shares is made once.
 """
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -26,25 +30,40 @@ from hypothesis import settings
 from local_stack.databases import Database, temporary_database
 from local_stack.postgres import Postgres
 from local_stack.rabbitmq import RabbitMQ
-from local_stack.testing import Broker, TestRun, VirtualHost
+from local_stack.testing import AMQP_URL, Broker, TestRun, VirtualHost
 
 # An example may be slow on a busy machine; the timeout of the test is limit enough.
 settings.register_profile("tollgate", deadline=None)
 settings.load_profile("tollgate")
 
 LOCAL = Path(__file__).parents[1] / ".local"
+LAST_WORDS = "test-servers"
+MOST_PROCESSES = 4
+"""Each has a Postgres and a RabbitMQ: more of them want more memory than they save."""
 
 MakeDatabase = Callable[[], Awaitable[Database]]
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """What `-n auto` means. A virtual host that is given serves one at a time."""
+    if AMQP_URL in os.environ:
+        return 1
+    return min(len(os.sched_getaffinity(0)), MOST_PROCESSES)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        for old in LOCAL.glob(f"{LAST_WORDS}*.log"):
+            old.unlink()
+
+
 @pytest.fixture(scope="session")
 def servers(request: pytest.FixtureRequest) -> Iterator[TestRun]:
-    last_words = LOCAL / "test-servers.log"
-    last_words.unlink(missing_ok=True)
     run = TestRun(LOCAL)
     yield run
     if request.session.testsfailed:
-        last_words.write_text(run.logs())
+        process = os.environ.get("PYTEST_XDIST_WORKER", "")
+        (LOCAL / f"{LAST_WORDS}{process}.log").write_text(run.logs())
     run.close()
 
 

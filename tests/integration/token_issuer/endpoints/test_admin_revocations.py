@@ -278,7 +278,8 @@ class TestWhatIsRefused:
 
 class TestWhoMay:
     @pytest.mark.parametrize(
-        "bearer", ["", "rubbish", "a.b.c", new_access_token().text]
+        "bearer",
+        ["", "rubbish", "a.b.c", pytest.param(new_access_token().text, id="good form")],
     )
     async def test_nobody_unknown(
         self, issuer: IssuerUnderTest, app: RegisteredApp, bearer: str

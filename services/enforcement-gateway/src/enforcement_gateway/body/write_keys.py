@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
+from stringzilla import count, translate
 
 from enforcement_gateway.domain.denials import Reason, Refused
 
@@ -70,16 +71,18 @@ def read_write_keys_strictly(body: bytes) -> tuple[str, ...]:
 
 MAX_CONTAINERS: Final = 50_000
 MAX_MEMBERS: Final = 100_000
+MAX_UNCOUNTED: Final = 2 * MAX_CONTAINERS
+"""Octets: what is too short to hold so many need not be counted."""
 
 
 def _is_absurd(body: bytes) -> bool:
     """Whether there are more objects, arrays and members than any events have."""
-    size = len(body)  # what is too short to hold so many need not be counted
-    if size <= 2 * MAX_CONTAINERS:
+    size = len(body)
+    if size <= MAX_UNCOUNTED:
         return False
-    if body.count(b"{") + body.count(b"[") > MAX_CONTAINERS:
+    if count(body, b"{") + count(body, b"[") > MAX_CONTAINERS:
         return True
-    return size > 5 * MAX_MEMBERS and body.count(b":") > MAX_MEMBERS
+    return size > 5 * MAX_MEMBERS and count(body, b":") > MAX_MEMBERS
 
 
 class _Suspects(list[tuple[str, Any]]):
@@ -126,7 +129,7 @@ def _named_by(value: object, *, at_top: bool) -> Iterable[str]:
 
 
 def _write_key(value: object) -> str:
-    if not isinstance(value, str) or not (value.isascii() and value.isprintable()):
+    if not isinstance(value, str) or not _is_printable(value):
         raise unreadable()
     return value
 
@@ -214,6 +217,8 @@ class _Body(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(_Body).decode
 _LETTER_ESCAPE_IN = re.compile(rb"\\u(?:00[4-7]|212[aA]|013[01])").search
 _FOLDING: Final = tuple(letter.encode() for letter in "\u0130\u0131\u212a")
+_TO_LOWER: Final = bytes(range(256)).lower()
+_IN_DOUBT: Final = -1
 
 
 def read_write_keys(body: bytes) -> tuple[str, ...]:
@@ -234,127 +239,72 @@ def read_write_keys_quickly(body: bytes) -> tuple[str, ...] | None:
         read = _decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    taken = batches = 0
-    keys: tuple[str, ...] = ()
-    if read.writeKey is not UNSET:
-        taken = 1
-        keys = (read.writeKey,)
-    if read.batch is not UNSET:
-        batches = 1
-        for event in read.batch:
-            key = event.writeKey
-            if key is not UNSET:
-                taken += 1
-                if key not in keys:
-                    keys = (*keys, key)
-    if not holds_no_more(body, taken, batches):
+    key, events = read.writeKey, read.batch
+    spelt = keys_spelt(body, 0 if events is UNSET else 1)
+    if spelt == 1 and key is not UNSET:  # as every SDK sends it
+        return _alone(key)
+    taken = [] if key is UNSET else [key]
+    if events is not UNSET and spelt > 0:
+        taken += [event.writeKey for event in events if event.writeKey is not UNSET]
+    if spelt != len(taken):
         return None
-    for key in keys:
-        if not (key.isascii() and key.isprintable()):
+    for each in taken:
+        if not _is_printable(each):
             return None
-    return keys
+    return tuple(dict.fromkeys(taken))
 
 
-def holds_no_more_by_search(body: bytes, keys: int, batches: int) -> bool:
-    """Whether some reader could find more names in a JSON text than were taken.
+def keys_spelt(body: bytes, batches: int) -> int:
+    """How often a JSON text holds `"writeKey"`, in any spelling some reader knows.
 
-    True says that the octets hold so many spellings of `"writeKey"` and of `"batch"`
-    in quotes, and no letter that folds to one of theirs, escaped or not.
+    Negative if that cannot be told quickly, as with a letter that folds to one of the
+    two names' or an escape that may be one; or if `"batch"` does not stand there as
+    often as `batches` says. Many more than there are may be counted, never fewer:
+    values count, and so does what is further down.
     """
     if not body.isascii():
         try:
             body.decode()
         except UnicodeDecodeError:
-            return False
+            return _IN_DOUBT
         for letter in _FOLDING:
             if letter in body:
-                return False
+                return _IN_DOUBT
     if b"\\" in body and _LETTER_ESCAPE_IN(body):  # the first is one memchr
-        return False
-    folded = body.lower()
-    return folded.count(b'"writekey"') == keys and folded.count(b'"batch"') == batches
+        return _IN_DOUBT
+    # `bytes` would do both, at a tenth of the speed.
+    folded = translate(body, _TO_LOWER)
+    if count(folded, b'"batch"') != batches:
+        return _IN_DOUBT
+    spelt: int = count(folded, b'"writekey"')
+    return spelt
 
 
-def holds_no_more_by_octet(body: bytes, keys: int, batches: int) -> bool:
-    """As `holds_no_more_by_search`, in one pass: the better way once it is compiled.
+# --- Keys seen before ---
 
-    It stops at a letter of either name that few other words have.
+MAX_KNOWN: Final = 4096
+MAX_KNOWN_LENGTH: Final = 128  # of the keys that the registry gives and takes
+_known: dict[str, tuple[str]] = {}
+
+
+def _alone(key: str) -> tuple[str] | None:
+    """The one key of a body, or None if it is none.
+
+    Those of the same few sources come again and again: what they are was seen once,
+    and the same object is found faster in the view.
     """
-    octets = body
-    telling = _TELLING
-    end = len(body)
-    keys_found = batches_found = at = 0
-    while at < end:
-        # Four at a time, because nearly all of them tell nothing.
-        if at + 4 <= end and not (
-            telling[octets[at]]
-            | telling[octets[at + 1]]
-            | telling[octets[at + 2]]
-            | telling[octets[at + 3]]
-        ):
-            at += 4
-            continue
-        told = telling[octets[at]]
-        if told:
-            if told == _IS_ODD:
-                return holds_no_more_by_search(body, keys, batches)
-            if told == _IS_K:
-                keys_found += _is_write_key(body, at, end)
-            else:
-                batches_found += _is_batch(body, at, end)
-        at += 1
-    return keys_found == keys and batches_found == batches
+    known = _known.get(key)
+    if known is not None:
+        return known
+    if not _is_printable(key):
+        return None
+    if len(_known) >= MAX_KNOWN:
+        _known.clear()
+    keys = (key,)
+    if len(key) <= MAX_KNOWN_LENGTH:
+        _known[key] = keys
+    return keys
 
 
-_IS_ODD, _IS_K, _IS_H = 1, 2, 4
-_TELLING = bytes(
-    _IS_K
-    if octet in b"kK"
-    else _IS_H
-    if octet in b"hH"
-    else _IS_ODD
-    if octet == ord("\\") or not chr(octet).isascii()
-    else 0
-    for octet in range(256)
-)
-"""What an octet gives away: a `k`, an `h`, or that there is more than plain ASCII."""
-
-_QUOTE = ord('"')
-_TO_K, _FROM_K = len('"write'), len('key"')
-_TO_H, _FROM_H = len('"batc'), len('h"')
-
-
-def _is_write_key(octets: bytes, k: int, end: int) -> bool:
-    """Whether the letter at `k` is the one in some spelling of `"writeKey"`."""
-    start, behind = k - _TO_K, k + _FROM_K
-    return (
-        start >= 0
-        and behind <= end
-        and octets[start] == _QUOTE
-        and octets[start:behind].lower() == b'"writekey"'
-    )
-
-
-def _is_batch(octets: bytes, h: int, end: int) -> bool:
-    """Whether the letter at `h` is the last in some spelling of `"batch"`."""
-    start, behind = h - _TO_H, h + _FROM_H
-    return (
-        start >= 0
-        and behind <= end
-        and octets[start] == _QUOTE
-        and octets[start:behind].lower() == b'"batch"'
-    )
-
-
-_IS_COMPILED = not __file__.endswith(".py")
-
-MAX_BY_OCTET: Final = 4096
-"""Octets up to which one pass is better, if it is compiled: in a longer body every
-`k` and `h` that is guessed wrong costs more than searching does."""
-
-
-def holds_no_more(body: bytes, keys: int, batches: int) -> bool:
-    """As `holds_no_more_by_search`, in whichever way is the quicker one."""
-    if _IS_COMPILED and len(body) <= MAX_BY_OCTET:
-        return holds_no_more_by_octet(body, keys, batches)
-    return holds_no_more_by_search(body, keys, batches)
+def _is_printable(key: str) -> bool:
+    return key.isascii() and key.isprintable()

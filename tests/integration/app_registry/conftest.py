@@ -1,6 +1,5 @@
 """A registry's database, what its parts need of it, and the whole service."""
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,6 +29,7 @@ from tollgate.messaging.notifications import Notifications
 from tollgate.messaging.source import LocalSource
 from tollgate.messaging.subscription import Subscription
 from tollgate.settings import Secret
+from tollgate.testing.waiting import until
 
 
 @pytest.fixture
@@ -94,12 +94,13 @@ async def serving(settings: Settings) -> AsyncIterator[str]:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        async with ClientSession() as session, asyncio.timeout(20):
-            while True:
+        async with ClientSession() as session:
+
+            async def ready() -> bool:
                 async with session.get(f"{url}/readyz") as response:
-                    if response.status == 200:
-                        break
-                await asyncio.sleep(0.02)
+                    return response.status == 200
+
+            await until(ready)
         yield url
     finally:
         await runner.cleanup()

@@ -5,6 +5,7 @@ import asyncio
 from app_registry.testing.api import Api
 from tollgate.eventlog import AppendGroup, EventLog
 from tollgate.events.registry import OAuthAppCreated
+from tollgate.testing.waiting import until
 
 
 async def test_pages_hold_at_a_hundred_thousand_apps(owner: Api, log: EventLog) -> None:
@@ -44,6 +45,8 @@ async def test_pages_hold_at_a_hundred_thousand_apps(owner: Api, log: EventLog) 
 
 async def level(owner: Api, count: int) -> None:
     """Wait until the last of `count` apps is known; a long log takes a while."""
-    async with asyncio.timeout(60):
-        while (await owner.get(f"/v1/oauth-apps/app_{count - 1}")).status != 200:
-            await asyncio.sleep(0.1)
+
+    async def known() -> bool:
+        return (await owner.get(f"/v1/oauth-apps/app_{count - 1}")).status == 200
+
+    await until(known, within=60)

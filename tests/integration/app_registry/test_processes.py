@@ -21,6 +21,7 @@ from local_stack.databases import Database, temporary_database
 from local_stack.postgres import Postgres
 from local_stack.service_process import ServiceProcess
 from tollgate.settings import Secret
+from tollgate.testing.waiting import until
 
 from .conftest import make_owner, registry_process
 
@@ -49,6 +50,15 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
 async def session() -> AsyncIterator[ClientSession]:
     async with ClientSession(timeout=ClientTimeout(total=15)) as session:
         yield session
+
+
+def is_answered(api: Api, path: str, status: int) -> Callable[[], Awaitable[bool]]:
+    """Whether a GET is answered with that status: a condition to wait for."""
+
+    async def does() -> bool:
+        return (await api.get(path)).status == status
+
+    return does
 
 
 async def test_connect_and_delete_raced_from_two_processes(
@@ -119,9 +129,7 @@ async def test_what_was_acknowledged_survives_a_kill(
                 acknowledged.add(name)
 
         workers = [asyncio.create_task(work()) for _ in range(8)]
-        async with asyncio.timeout(20):
-            while len(acknowledged) < started + 100:
-                await asyncio.sleep(0.01)
+        await until(lambda: len(acknowledged) >= started + 100)  # noqa: B023
         await asyncio.to_thread(process.kill9)
         await asyncio.gather(*workers)
     api = Api(session, (await start(registry_database)).url, token)
@@ -148,9 +156,7 @@ async def test_told_to_stop_it_answers_what_it_accepted(
             statuses.append(answer.status)
 
     workers = [asyncio.create_task(work()) for _ in range(8)]
-    async with asyncio.timeout(20):
-        while len(statuses) < 50:
-            await asyncio.sleep(0.01)
+    await until(lambda: len(statuses) >= 50)
     assert await asyncio.to_thread(process.stop)
     await asyncio.gather(*workers)
     assert set(statuses) == {201}
@@ -164,9 +170,7 @@ async def test_told_to_stop_it_lets_a_waiting_reader_go(
     assert (await Api(session, process.url, token).get("/v1/workspace")).status == 200
     reader = Api(session, process.url, "a feed credential")
     feed = "/v1/events?log=registry&after=4"  # the founding, and the use of its token
-    async with asyncio.timeout(20):
-        while (await reader.get(feed)).status != 200:
-            await asyncio.sleep(0.01)
+    await until(is_answered(reader, feed, 200))
     patient = asyncio.create_task(reader.get(f"{feed}&wait=30"))
     answered, _ = await asyncio.wait({patient}, timeout=0.5)
     assert not answered
@@ -197,14 +201,10 @@ async def test_without_a_database_it_says_so_and_comes_back(
             assert (answer.status, answer.problem) == (503, "unavailable")
             assert int(answer.headers["Retry-After"]) >= 1
         assert (await api.get("/livez")).status == 200
-        async with asyncio.timeout(20):
-            while (await api.get("/readyz")).status != 503:
-                await asyncio.sleep(0.1)
+        await until(is_answered(api, "/readyz", 503))
 
         await asyncio.to_thread(private_postgres.start)
-        async with asyncio.timeout(10):
-            while (await api.get(f"/v1/sources/{source['id']}")).status != 200:
-                await asyncio.sleep(0.1)
+        await until(is_answered(api, f"/v1/sources/{source['id']}", 200), within=10)
         assert (await api.post("/v1/sources", source_body())).status == 201
 
 
@@ -233,9 +233,7 @@ async def test_a_database_that_hangs_is_not_waited_for_long(
             assert loop.time() - asked <= 10
         finally:
             await asyncio.to_thread(private_postgres.resume)
-        async with asyncio.timeout(10):
-            while (await api.get("/v1/sources")).status != 200:
-                await asyncio.sleep(0.1)
+        await until(is_answered(api, "/v1/sources", 200), within=10)
         for n in range(20):
             answer = await api.post(
                 "/v1/sources", source_body(), {"Idempotency-Key": f"k{n}"}

@@ -10,6 +10,7 @@ from bench import ROOT
 from bench.traffic.batches import batch, post
 from local_stack.ports import free_ports
 from tollgate.testing.raw_http import RawClient
+from tollgate.testing.waiting import until
 
 ANSWER = b'{"success": true}'
 
@@ -21,15 +22,7 @@ async def port() -> AsyncIterator[int]:
         sys.executable, "-m", "bench.traffic.upstream", str(port), cwd=ROOT
     )
     try:
-        async with asyncio.timeout(20):
-            while True:
-                try:
-                    client = await RawClient.connect(port)
-                except ConnectionRefusedError:
-                    await asyncio.sleep(0.01)
-                else:
-                    await client.close()
-                    break
+        await until(lambda: listens(port))
         yield port
     finally:
         process.kill()
@@ -41,6 +34,15 @@ async def client(port: int) -> AsyncIterator[RawClient]:
     client = await RawClient.connect(port)
     yield client
     await client.close()
+
+
+async def listens(port: int) -> bool:
+    try:
+        client = await RawClient.connect(port)
+    except ConnectionRefusedError:
+        return False
+    await client.close()
+    return True
 
 
 async def count(port: int) -> bytes:

@@ -213,6 +213,21 @@ class Gateway:
         client = await self.client()
         return await client.ask(self.request(*args, **kwargs))
 
+    async def at_rest(self, number: Callable[[], int]) -> int:
+        """The number, once it stays while others are served.
+
+        All of it runs on one loop: what can move at all does so in their turns.
+        """
+        before = -1
+        other = await RawClient.connect(self.port)
+        async with asyncio.timeout(20):
+            while number() != before:
+                before = number()
+                for _ in range(20):
+                    assert (await other.ask(self.request(self.batch()))).status == 401
+        await other.close()
+        return before
+
     def request(
         self,
         body: Any = None,

@@ -8,6 +8,7 @@ import zlib
 import pytest
 
 from enforcement_gateway.http.server import Limits
+from tollgate.testing.waiting import until
 
 GZIP = {"Content_Encoding": "gzip"}
 
@@ -294,12 +295,6 @@ class TestTruncation:
         client.writer.write_eof()
         assert (await client.answer()).status == 200
         assert await client.rest() == b""
-
-
-async def until(condition):
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 class TestOddBodies:

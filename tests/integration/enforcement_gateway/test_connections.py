@@ -17,24 +17,9 @@ from enforcement_gateway.http.server import Limits
 from enforcement_gateway.settings import Settings
 from enforcement_gateway.worker import close_listener, listen
 from tollgate.testing.raw_http import OK, RawClient
+from tollgate.testing.waiting import until
 
 MEBIBYTE = 1024 * 1024
-
-
-async def until(condition):
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
-async def at_rest(number):
-    """The number, once it has not changed for a while."""
-    before = -1
-    async with asyncio.timeout(20):
-        while number() != before:
-            before = number()
-            await asyncio.sleep(0.3)
-    return before
 
 
 def ok_with(body):
@@ -103,7 +88,7 @@ class TestBackPressure:
         gateway.upstream.answer_with(ok_with(b"x" * MEBIBYTE))
         client = await deaf_client(gateway)
         await client.send(gateway.request(gateway.batch("open-key")) * pipelined)
-        asked = await at_rest(lambda: len(gateway.upstream.requests))
+        asked = await gateway.at_rest(lambda: len(gateway.upstream.requests))
         assert 0 < asked < pipelined / 2, "kernel buffers, and no more"
         client.writer.transport.resume_reading()
         for _ in range(pipelined):
@@ -137,7 +122,7 @@ class TestBackPressure:
         await gateway.upstream.until(lambda: len(gateway.upstream.requests) == 1)
         client.writer.write(request * count)
         sending = client.writer.transport.get_write_buffer_size
-        assert await at_rest(sending) > 16 * MEBIBYTE
+        assert await gateway.at_rest(sending) > 16 * MEBIBYTE
         client.writer.transport.abort()
         go_on.set()
         await until(lambda: not gateway.counters.connections_now)

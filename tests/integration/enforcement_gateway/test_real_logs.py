@@ -30,6 +30,7 @@ from tollgate.events.registry import (
 from tollgate.events.tokens import AllTokensRevoked, TokenRevoked
 from tollgate.testing.raw_http import OK, ScriptedUpstream
 from tollgate.testing.scenario import on
+from tollgate.testing.waiting import until
 
 ENFORCE = Enforcement.ENFORCE
 
@@ -261,8 +262,7 @@ class TestAge:
         try:
             await owners.record(TOKENS, on(app.stream, AllTokensRevoked()))
             await client.send(batch(source.write_key, token))
-            while time.monotonic() < frozen_at + 3.2:
-                await asyncio.sleep(0.05)
+            await until(lambda: time.monotonic() >= frozen_at + 3.2)
         finally:
             os.kill(pid, signal.SIGCONT)
         answer = await client.answer()
@@ -293,8 +293,7 @@ class TestAge:
         assert await gateway.metric('view_age_seconds{log="registry"}') > 0
         assert await gateway.stop() == 0
 
-        while time.monotonic() < stopped_at + 4:
-            await asyncio.sleep(0.05)
+        await until(lambda: time.monotonic() >= stopped_at + 4)
         await gateway.start(MAX_AGE="4s")
         await gateway.until_workers(
             lambda workers: all(each["listening"] for each in workers)

@@ -13,6 +13,7 @@ from enforcement_gateway.counters import Counters
 from enforcement_gateway.http.server import Limits
 from enforcement_gateway.upstream.forwarding import UpstreamAuthorization
 from tollgate.testing.raw_http import OK, ScriptedUpstream
+from tollgate.testing.waiting import until
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
@@ -331,12 +332,9 @@ class TestClientsThatLeave:
         client = await gateway.client()
         client.writer.transport.pause_reading()
         await client.send(gateway.request(gateway.batch("open-key")))
-        before = -1
-        async with asyncio.timeout(10):
-            while sent != before:  # until nothing moves any more
-                before = sent
-                await asyncio.sleep(0.3)
-        assert sent < 32 * 1024 * 1024, "kernel buffers, and no more"
+        await gateway.upstream.until(lambda: len(gateway.upstream.requests) == 1)
+        taken = await gateway.at_rest(lambda: sent)
+        assert 0 < taken < 32 * 1024 * 1024, "kernel buffers, and no more"
         client.writer.transport.abort()
         await gateway.upstream.until(lambda: gateway.upstream.open_connections == 0)
 
@@ -378,9 +376,7 @@ class TestClientsThatLeave:
             client.writer.transport.abort()
         assert (await ask(gateway)).status == 200
         counters: Counters = gateway.counters
-        async with asyncio.timeout(5):
-            while counters.connections_now > 1:
-                await asyncio.sleep(0.01)
+        await until(lambda: counters.connections_now <= 1)
         assert counters.body_bytes_now == 0
         assert counters.upstream_connections_now <= 2
 

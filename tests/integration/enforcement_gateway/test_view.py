@@ -16,17 +16,12 @@ from tollgate.registry.state import RegistryState
 from tollgate.testing.keys import signing_key
 from tollgate.testing.memory_log import MemoryLog
 from tollgate.testing.raw_http import RawClient
+from tollgate.testing.waiting import until
 from tollgate.tokens.state import TokensState
 
 
 def code_of(answer):
     return answer.body.partition(b'"code":"')[2].partition(b'"')[0].decode()
-
-
-async def until(condition):
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 class Followed:

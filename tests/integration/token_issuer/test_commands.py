@@ -16,6 +16,7 @@ from local_stack.ports import free_ports
 from token_issuer.testing.issuer import IssuerUnderTest
 from token_issuer.testing.registry import RegistryStandIn, registry_stand_in
 from tollgate.oauth.jws import decode
+from tollgate.testing.waiting import until
 
 DEADLINE = 30.0
 
@@ -75,10 +76,12 @@ async def served(
     try:
         async with aiohttp.ClientSession() as session:
             issuer = IssuerUnderTest(url, url, session)
-            async with asyncio.timeout(DEADLINE):
-                while not await answers(issuer):
-                    assert process.returncode is None, await process.communicate()
-                    await asyncio.sleep(0.02)
+
+            async def answered() -> bool:
+                assert process.returncode is None, await process.communicate()
+                return await answers(issuer)
+
+            await until(answered)
             await issuer.until_ready()
             yield issuer, process
     finally:
@@ -182,13 +185,14 @@ class TestSigningKeys:
             token = await issuer.token_of(app)
             old = decode(token).header.kid
 
-            async with asyncio.timeout(DEADLINE):
-                while await run(environment, "rotate-signing-key") != (0, ""):
-                    await asyncio.sleep(0.1)
+            async def rotated() -> bool:
+                return await run(environment, "rotate-signing-key") == (0, "")
 
-            async with asyncio.timeout(DEADLINE):
-                while decode(await issuer.token_of(app)).header.kid == old:
-                    await asyncio.sleep(0.05)
+            async def replaced() -> bool:
+                return decode(await issuer.token_of(app)).header.kid != old
+
+            await until(rotated)
+            await until(replaced)
             assert (await issuer.introspect(app, token)).json["active"] is True
             keys = (await issuer.get("/.well-known/jwks.json")).json["keys"]
             assert old in {key["kid"] for key in keys}

@@ -40,6 +40,7 @@ from tollgate.migrations import (
     event_log_migrations,
     migrate,
 )
+from tollgate.testing.waiting import until
 
 WORKER = Path(__file__).with_name("append_worker.py")
 LATER = datetime(2126, 1, 1, tzinfo=UTC)
@@ -325,9 +326,10 @@ class TestCallsInFlight:
             await waiting_appends(db, at_least=2)
             await terminate_waiting_appends(db, at_most=1)
             # Its anonymous half is told at once, while the lock is still held.
-            async with asyncio.timeout(5):
-                while sum(each.done() for each in appends) < self.MANY // 4:
-                    await asyncio.sleep(0.01)
+            await until(
+                lambda: sum(each.done() for each in appends) >= self.MANY // 4,
+                within=5,
+            )
         outcomes = await asyncio.gather(*appends, return_exceptions=True)
         kinds = Counter(type(outcome) for outcome in outcomes)
         lost = self.MANY // 4

@@ -1,6 +1,5 @@
 """A snapshot is believed whole or not at all, and is as old as the poll it recorded."""
 
-import asyncio
 import hashlib
 import stat
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from tollgate.projections.state_files import StateFile, write_state
 from tollgate.projections.view import View
 from tollgate.registry.state import RegistryState
 from tollgate.testing.memory_log import MemoryLog
+from tollgate.testing.waiting import until
 from tollgate.tokens.state import TokensState
 
 NOW = Moment(5_000.0, 1_800_000_000.0)
@@ -359,12 +359,6 @@ class TestFile:
                 await file.save()
             gone.mkdir()
             await until((gone / "s").exists)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 def names_in(folder: Path) -> list[str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
@@ -25,6 +25,7 @@ from tollgate.projections.moments import Moment
 from tollgate.projections.replica import Replica
 from tollgate.registry.state import RegistryState
 from tollgate.testing.memory_log import MemoryLog
+from tollgate.testing.waiting import until
 
 SOON = timedelta(seconds=5)
 FAST = timedelta(milliseconds=10)
@@ -81,12 +82,6 @@ async def reading(reader: Reader) -> AsyncIterator[Subscription[RegistryState]]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 def log_of(count: int, *, whole: bool = True) -> MemoryLog:

@@ -1,8 +1,6 @@
 """A view is as old as its oldest log, and as ready as its least ready one."""
 
-import asyncio
 import math
-from collections.abc import Callable
 from datetime import timedelta
 
 import msgspec
@@ -18,6 +16,7 @@ from tollgate.projections.replica import Replica
 from tollgate.projections.view import View
 from tollgate.registry.state import RegistryState
 from tollgate.testing.memory_log import MemoryLog
+from tollgate.testing.waiting import until
 from tollgate.tokens.state import TokensState
 
 NOW = Moment(1_000.0, 1_800_000_000.0)
@@ -126,9 +125,3 @@ async def test_a_rebuild_of_any_log_changes_its_generation() -> None:
             await two.view.refresh(timedelta(seconds=5))
         await two.view.refresh(timedelta(seconds=5))
         assert two.view.generation != before
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.002)

@@ -1,6 +1,5 @@
 """Who may do what over HTTP: each role on each route, and apps with own tokens."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -22,6 +21,7 @@ from tollgate.events.tokens import (
 )
 from tollgate.ids import random_text
 from tollgate.testing.keys import signing_key
+from tollgate.testing.waiting import until
 
 VIEWS = {
     "view workspace",
@@ -363,6 +363,7 @@ class TestApps:
 
 
 async def until_refused(api: Api) -> None:
-    async with asyncio.timeout(10):
-        while (await api.get("/v1/workspace")).status != 401:
-            await asyncio.sleep(0.02)
+    async def refused() -> bool:
+        return (await api.get("/v1/workspace")).status == 401
+
+    await until(refused)

@@ -1,6 +1,5 @@
 """Bad input gets a clear error, whatever it is, and nothing is lost or changed."""
 
-import asyncio
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 from app_registry.testing.api import Answer, Api
 from app_registry.testing.requests import app_body, key_body, member_body, source_body
 from tollgate.eventlog import EventLog
+from tollgate.testing.waiting import until
 
 UNUSABLE_BODIES = [
     (b"", 400),
@@ -65,12 +65,13 @@ async def head(log: EventLog) -> int:
 
 async def settled(owner: Api, log: EventLog) -> int:
     """The head once the use of the owner's token is recorded beside the requests."""
-    async with asyncio.timeout(10):
-        while True:
-            (first, *_) = (await owner.get("/v1/access-tokens")).body["data"]
-            if first["last_used_on"] is not None:
-                return await head(log)
-            await asyncio.sleep(0.02)
+
+    async def recorded() -> bool:
+        (first, *_) = (await owner.get("/v1/access-tokens")).body["data"]
+        return first["last_used_on"] is not None
+
+    await until(recorded)
+    return await head(log)
 
 
 async def test_a_body_that_cannot_be_read(

@@ -12,6 +12,7 @@ from app_registry.testing.requests import app_body, key_body, kid_of, source_bod
 from local_stack.databases import Database
 from tollgate.eventlog import EventLog
 from tollgate.events import EventMetadata
+from tollgate.testing.waiting import until
 
 KEY = {"Idempotency-Key": "order-1"}
 
@@ -201,12 +202,12 @@ async def test_a_token_is_noted_as_used_once_a_day(
         other = Api(session, url, owner.access_token)
         for _ in range(20):
             await asyncio.gather(*(api.get("/v1/workspace") for api in (owner, other)))
-        async with asyncio.timeout(10):
-            while True:
-                (first,) = (await other.get("/v1/access-tokens")).body["data"]
-                if first["last_used_on"] is not None:
-                    break
-                await asyncio.sleep(0.02)
+
+        async def used() -> dict[str, str] | None:
+            (first,) = (await other.get("/v1/access-tokens")).body["data"]
+            return first if first["last_used_on"] is not None else None
+
+        first = await until(used)
         await asyncio.gather(*(api.get("/v1/workspace") for api in (owner, other)))
     events = await log.load(f"access_token-{first['id']}")
     assert [each.type for each in events] == [

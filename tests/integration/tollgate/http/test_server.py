@@ -27,6 +27,7 @@ from tollgate.http.problems import problem_middleware
 from tollgate.http.request_ids import name_requests
 from tollgate.http.server import CannotListen, Listener, serve
 from tollgate.testing.keys import signing_key
+from tollgate.testing.waiting import until
 
 LOOPBACK = "127.0.0.1"
 
@@ -295,12 +296,6 @@ async def is_closed(url: str) -> bool:
         return True
     writer.close()
     return False
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(5):
-        while not await condition():
-            await asyncio.sleep(0.01)
 
 
 def write_certificate(folder: Path) -> tuple[Path, Path]:

@@ -1,7 +1,7 @@
 """A log with its relay and its followers, on real servers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import TypeAlias
@@ -186,23 +186,3 @@ async def breakable(
     """The same with a broker that may be killed."""
     async with open_world(database_url, private_rabbitmq.url_of) as made:
         yield made
-
-
-Until: TypeAlias = Callable[..., Awaitable[None]]
-
-
-@pytest.fixture
-def until() -> Until:
-    """Wait for a condition, with a deadline."""
-
-    async def wait(condition: Callable[[], bool], *, within: float = 40) -> None:
-        try:
-            async with asyncio.timeout(within):
-                while not condition():
-                    await asyncio.sleep(0.01)
-        except TimeoutError:
-            for task in asyncio.all_tasks():
-                task.print_stack()  # what everybody was waiting for instead
-            raise
-
-    return wait

@@ -15,8 +15,9 @@ from tollgate.eventlog import AppendOutcomeUnknown, LogUnavailable
 from tollgate.messaging import relay as relay_module
 from tollgate.messaging.subscription import NotLevel
 from tollgate.migrations import event_log_migrations, migrate
+from tollgate.testing.waiting import until
 
-from .conftest import Until, World, open_world
+from .conftest import World, open_world
 
 PACE = 0.004
 """Seconds between appends: a load that leaves the servers some CPU to start again."""
@@ -44,7 +45,7 @@ class Load:
 
 
 async def test_a_broker_killed_under_load_loses_nothing_and_needs_no_hand(
-    breakable: World, private_rabbitmq: RabbitMQ, until: Until
+    breakable: World, private_rabbitmq: RabbitMQ
 ) -> None:
     world = breakable
     async with world.relay() as relay, world.follower() as reader:
@@ -72,7 +73,7 @@ async def test_a_broker_killed_under_load_loses_nothing_and_needs_no_hand(
 
 
 async def test_with_the_broker_gone_for_good_everything_converges_by_polling(
-    breakable: World, private_rabbitmq: RabbitMQ, until: Until
+    breakable: World, private_rabbitmq: RabbitMQ
 ) -> None:
     world = breakable
     async with world.relay() as relay, world.follower() as early:
@@ -98,7 +99,6 @@ async def test_with_the_broker_gone_for_good_everything_converges_by_polling(
 async def test_a_broker_that_hangs_stops_neither_readers_nor_appends(
     breakable: World,
     private_rabbitmq: RabbitMQ,
-    until: Until,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(relay_module, "CONFIRM_TIMEOUT", 1.0)
@@ -111,14 +111,13 @@ async def test_a_broker_that_hangs_stops_neither_readers_nor_appends(
         await until(lambda: failures(relay.value) > 0)
         assert await world.checkpoint() < 30
         await asyncio.to_thread(private_rabbitmq.resume)
-        await until(lambda: relay.value("tollgate_relay_position") == 30, within=40)
+        await until(lambda: relay.value("tollgate_relay_position") == 30)
         await world.append_until_pushed(reader)
 
 
 async def test_a_full_broker_blocks_publishing_and_nothing_else(
     breakable: World,
     private_rabbitmq: RabbitMQ,
-    until: Until,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(relay_module, "CONFIRM_TIMEOUT", 1.0)
@@ -138,11 +137,11 @@ async def test_a_full_broker_blocks_publishing_and_nothing_else(
             await asyncio.to_thread(
                 ctl, "set_vm_memory_high_watermark", "absolute", "1GB"
             )
-        await until(lambda: relay.value("tollgate_relay_position") == 2005, within=40)
+        await until(lambda: relay.value("tollgate_relay_position") == 2005)
 
 
 async def test_a_queue_that_was_deleted_is_replaced(
-    breakable: World, private_rabbitmq: RabbitMQ, until: Until
+    breakable: World, private_rabbitmq: RabbitMQ
 ) -> None:
     world = breakable
     async with world.relay(), world.follower() as reader:
@@ -162,7 +161,7 @@ async def test_a_queue_that_was_deleted_is_replaced(
 
 
 async def test_a_database_killed_under_load_stops_nothing_for_good(
-    private_postgres: Postgres, virtual_host: VirtualHost, until: Until
+    private_postgres: Postgres, virtual_host: VirtualHost
 ) -> None:
     await migrated(private_postgres.url)
     async with (
@@ -188,7 +187,7 @@ async def test_a_database_killed_under_load_stops_nothing_for_good(
 
 
 async def test_a_standby_makes_nobody_believe_to_be_level(
-    private_postgres: Postgres, virtual_host: VirtualHost, until: Until
+    private_postgres: Postgres, virtual_host: VirtualHost
 ) -> None:
     """It answers, but with the past; once promoted it is the log."""
     await migrated(private_postgres.url)
@@ -218,9 +217,7 @@ async def test_a_standby_makes_nobody_believe_to_be_level(
         assert reader.subscription.state.dump() == await world.fold()
 
 
-async def test_a_database_put_back_makes_every_follower_rebuild(
-    world: World, until: Until
-) -> None:
+async def test_a_database_put_back_makes_every_follower_rebuild(world: World) -> None:
     async with (
         world.relay(),
         world.follower() as pushed,

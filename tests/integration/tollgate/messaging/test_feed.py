@@ -27,6 +27,7 @@ from tollgate.messaging.source import LocalSource, LogDiverged, SourceUnavailabl
 from tollgate.messaging.subscription import NotLevel, Subscription
 from tollgate.registry.state import RegistryState
 from tollgate.settings import Secret
+from tollgate.testing.waiting import until
 
 ISSUER = "issuer-secret-0123456789"
 ISSUER_NEXT = "issuer-secret-9876543210"
@@ -104,12 +105,6 @@ async def append(log: EventLog, count: int, stream: str = "oauth_app-app_1") -> 
     for number in range(count):
         fact = CREATED if number == 0 else OAuthAppRenamed(name=f"name {number}")
         await log.append(AppendGroup(events=[(stream, fact)]))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 @asynccontextmanager

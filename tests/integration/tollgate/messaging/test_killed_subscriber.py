@@ -19,8 +19,9 @@ from prometheus_client import CollectorRegistry
 from tollgate.messaging.feed import Feed, FeedReader
 from tollgate.messaging.metrics import FeedMetrics
 from tollgate.settings import Secret
+from tollgate.testing.waiting import until
 
-from .conftest import READER, Until, World
+from .conftest import READER, World
 
 PROGRAM = Path(__file__).with_name("subscriber_process.py")
 SECRET = "killed-secret-0123456789"
@@ -28,7 +29,7 @@ ROUNDS = 4
 
 
 async def test_a_killed_subscriber_resumes_and_equals_a_fold_of_the_log(
-    world: World, until: Until, tmp_path: Path
+    world: World, tmp_path: Path
 ) -> None:
     feed = Feed(
         [world.source],

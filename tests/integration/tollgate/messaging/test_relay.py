@@ -19,14 +19,15 @@ from tollgate.events.registry import MemberAdded
 from tollgate.messaging import relay as relay_module
 from tollgate.messaging.messages import headers_of, messages_of
 from tollgate.messaging.subscription import Offer
+from tollgate.testing.waiting import until
 
-from .conftest import READER, Follower, Until, World
+from .conftest import READER, Follower, World
 
 SOON = timedelta(seconds=20)
 RARELY = timedelta(seconds=30)
 
 
-async def test_events_are_pushed_in_order(world: World, until: Until) -> None:
+async def test_events_are_pushed_in_order(world: World) -> None:
     async with world.relay() as relay, world.follower(poll_interval=RARELY) as reader:
         await until(lambda: reader.pushed)
         head = await world.append_until_pushed(reader)
@@ -37,7 +38,7 @@ async def test_events_are_pushed_in_order(world: World, until: Until) -> None:
         assert await world.checkpoint() == head + 50
 
 
-async def test_a_backlog_flows_fast_and_in_order(world: World, until: Until) -> None:
+async def test_a_backlog_flows_fast_and_in_order(world: World) -> None:
     await world.append_at_once(20_000)
     async with world.follower(poll_interval=RARELY) as reader:
         await reader.subscription.wait_for(20_000, SOON)
@@ -52,7 +53,7 @@ async def test_a_backlog_flows_fast_and_in_order(world: World, until: Until) -> 
 
 
 async def test_without_a_subscriber_nothing_is_marked_and_nothing_spins(
-    world: World, until: Until, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relay_module, "LONGEST_PAUSE", 1.0)
     await world.append(500)
@@ -70,9 +71,7 @@ async def test_without_a_subscriber_nothing_is_marked_and_nothing_spins(
             await until(lambda: relay.value("tollgate_relay_position") == 500)
 
 
-async def test_one_relay_is_active_and_another_takes_over(
-    world: World, until: Until
-) -> None:
+async def test_one_relay_is_active_and_another_takes_over(world: World) -> None:
     async with (
         world.relay() as first,
         world.relay() as second,
@@ -98,7 +97,7 @@ async def test_one_relay_is_active_and_another_takes_over(
 
 
 async def test_two_relays_at_once_duplicate_and_reorder_nothing_in_effect(
-    world: World, until: Until, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def taken(_: object) -> bool:
         return True
@@ -119,9 +118,7 @@ async def test_two_relays_at_once_duplicate_and_reorder_nothing_in_effect(
         assert reader.subscription.state.dump() == await world.fold()
 
 
-async def test_sessions_cut_every_moment_lose_nothing(
-    world: World, until: Until
-) -> None:
+async def test_sessions_cut_every_moment_lose_nothing(world: World) -> None:
     async with world.relay() as relay, world.follower() as reader:
         await until(lambda: reader.pushed)
         for _ in range(8):
@@ -133,7 +130,7 @@ async def test_sessions_cut_every_moment_lose_nothing(
 
 
 async def test_members_and_metadata_are_not_on_the_broker(
-    world: World, virtual_host: VirtualHost, until: Until
+    world: World, virtual_host: VirtualHost
 ) -> None:
     async with await aio_pika.connect(virtual_host.url_of(READER)) as connection:
         channel = await connection.channel()
@@ -162,7 +159,7 @@ async def test_members_and_metadata_are_not_on_the_broker(
 
 
 async def test_a_reader_of_whole_rows_fetches_members_from_the_feed(
-    world: World, until: Until
+    world: World,
 ) -> None:
     async with world.relay(), world.follower(poll_interval=RARELY) as reader:
         await until(lambda: reader.pushed)
@@ -173,7 +170,7 @@ async def test_a_reader_of_whole_rows_fetches_members_from_the_feed(
 
 
 async def test_the_gateways_account_cannot_forge_an_event(
-    world: World, virtual_host: VirtualHost, until: Until
+    world: World, virtual_host: VirtualHost
 ) -> None:
     if not virtual_host.has_service_users:
         pytest.skip("the given broker has one user")
@@ -202,7 +199,7 @@ async def test_the_gateways_account_cannot_forge_an_event(
 
 
 async def test_what_a_relay_might_be_made_to_send_changes_nothing(
-    world: World, virtual_host: VirtualHost, until: Until
+    world: World, virtual_host: VirtualHost
 ) -> None:
     """Poison, duplicates and disorder, published as the owner of the log."""
     async with world.follower(poll_interval=RARELY) as reader:
@@ -235,7 +232,7 @@ async def test_what_a_relay_might_be_made_to_send_changes_nothing(
 
 
 async def test_a_slow_subscriber_slows_nobody(
-    world: World, until: Until, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     going_on = asyncio.Event()
     async with (
@@ -256,7 +253,7 @@ async def test_a_slow_subscriber_slows_nobody(
 
 
 async def test_an_exchange_that_was_deleted_is_declared_and_bound_again(
-    world: World, virtual_host: VirtualHost, until: Until
+    world: World, virtual_host: VirtualHost
 ) -> None:
     async with (
         world.relay() as relay,
@@ -273,7 +270,7 @@ async def test_an_exchange_that_was_deleted_is_declared_and_bound_again(
 
 
 async def test_only_exclusive_queues_and_durable_exchanges_are_declared(
-    world: World, until: Until, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RabbitMQ 4.3 refuses what 3.10 accepts: transient shared queues, global QoS."""
     sent: list[Any] = []
@@ -334,13 +331,13 @@ async def lock_holder(world: World, *, other_than: Container[int] = ()) -> int:
     """The one session that holds the lock, once a new one does."""
     connection = await asyncpg.connect(world.database_url)
     try:
-        async with asyncio.timeout(40):
-            while True:
-                pids = await pids_of_holders(connection)
-                assert len(pids) <= 1
-                if pids and pids[0] not in other_than:
-                    return pids[0]
-                await asyncio.sleep(0.02)
+
+        async def holder() -> int | None:
+            pids = await pids_of_holders(connection)
+            assert len(pids) <= 1
+            return next((pid for pid in pids if pid not in other_than), None)
+
+        return await until(holder)
     finally:
         await connection.close()
 

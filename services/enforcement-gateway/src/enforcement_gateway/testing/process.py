@@ -14,6 +14,7 @@ import aiohttp
 from enforcement_gateway.testing.facts import ISSUER
 from enforcement_gateway.testing.owners import Owners
 from tollgate.testing.raw_http import Message, RawClient
+from tollgate.testing.waiting import until
 
 PATIENCE = 25.0
 """Seconds for anything that a gateway should come to by itself."""
@@ -96,15 +97,18 @@ class GatewayProcess:
 
     async def until(self, path: str, condition: Callable[[int, Any], bool]) -> Any:  # noqa: ANN401 - JSON
         """Ask until the answer is as wanted, and return it."""
+        last: tuple[int, Any] = (0, "")
+
+        async def as_wanted() -> bool:
+            nonlocal last
+            last = await self.get(path)
+            return condition(*last)
+
         try:
-            async with asyncio.timeout(PATIENCE):
-                while True:
-                    status, said = await self.get(path)
-                    if condition(status, said):
-                        return said
-                    await asyncio.sleep(0.05)
+            await until(as_wanted, within=PATIENCE)
         except TimeoutError:
-            raise AssertionError((path, status, said, self.output[-20:])) from None
+            raise AssertionError((path, *last, self.output[-20:])) from None
+        return last[1]
 
     async def until_ready(self) -> None:
         await self.until("/readyz", lambda status, _: status == 200)  # noqa: PLR2004

@@ -1,6 +1,5 @@
 """The service as its clients see it, served on a port of its own."""
 
-import asyncio
 import base64
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -18,8 +17,7 @@ from tollgate.clock import Clock
 from tollgate.oauth.client_assertion import CLIENT_ASSERTION_TYPE
 from tollgate.settings import Secret
 from tollgate.testing.tokens import client_assertion
-
-READY_WITHIN = 20.0
+from tollgate.testing.waiting import until
 
 _JSON = {"application/json", "application/problem+json"}
 
@@ -157,31 +155,34 @@ class IssuerUnderTest:
         await self._until_log_is_at("tokens", position)
 
     async def _until_log_is_at(self, name: str, position: int) -> None:
-        async with asyncio.timeout(READY_WITHIN):
-            while True:
-                logs = (await self.get("/status")).json["view"]["logs"]
-                (reached,) = [log["position"] for log in logs if log["log"] == name]
-                if reached >= position:
-                    return
-                await asyncio.sleep(0.02)
+        async def reached() -> bool:
+            return any(
+                log["log"] == name and log["position"] >= position
+                for log in await self._logs()
+            )
+
+        await until(reached)
 
     async def until_logs_are_known(self) -> None:
         """Wait until it knows both logs, whatever else it may lack."""
-        async with asyncio.timeout(READY_WITHIN):
-            while True:
-                logs = (await self.get("/status")).json["view"]["logs"]
-                if all(log["ready"] for log in logs):
-                    return
-                await asyncio.sleep(0.02)
+
+        async def known() -> bool:
+            return all(log["ready"] for log in await self._logs())
+
+        await until(known)
+
+    async def _logs(self) -> list[Any]:
+        logs: list[Any] = (await self.get("/status")).json["view"]["logs"]
+        return logs
 
     async def until_ready(self, *, ready: bool = True) -> Answer:
         """Wait until it says that it is, or is not."""
-        async with asyncio.timeout(READY_WITHIN):
-            while True:
-                answer = await self.get("/readyz")
-                if (answer.status == 200) is ready:  # noqa: PLR2004
-                    return answer
-                await asyncio.sleep(0.02)
+
+        async def as_wanted() -> Answer | None:
+            answer = await self.get("/readyz")
+            return answer if (answer.status == 200) is ready else None  # noqa: PLR2004
+
+        return await until(as_wanted)
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ for the lock in the database while the call before it is written to disk (ADR 23
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 
 import asyncpg
@@ -63,10 +63,10 @@ class _Waiting:
     __slots__ = ("deadline", "encoded", "future", "sent")
 
     def __init__(
-        self, encoded: EncodedGroup, deadline: float, loop: asyncio.AbstractEventLoop
+        self, encoded: EncodedGroup, deadline: float, future: asyncio.Future[Appended]
     ) -> None:
         self.encoded = encoded
-        self.future: asyncio.Future[Appended] = loop.create_future()
+        self.future = future
         self.deadline = deadline
         self.sent = False
 
@@ -101,6 +101,8 @@ class GroupCommitter:
     """
 
     def __init__(self, url: str, schema: str, application_name: str) -> None:
+        self.on_appended: Callable[[int], object] = int
+        """Is told the last position of each call that appended anything."""
         self._url = url
         self._application_name = application_name
         self._call = (
@@ -115,15 +117,23 @@ class GroupCommitter:
 
     async def append(self, group: AppendGroup) -> Appended:
         """Append `group` within `DEADLINE` seconds, or raise as `errors` tells."""
+        done: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
+        self.submit(group, done)
+        return await done
+
+    def submit(self, group: AppendGroup, done: asyncio.Future[Appended]) -> None:
+        """As `append`, for a caller with a future of its own: `done` is settled.
+
+        Whoever cancels `done` before the group is sent takes it back.
+        """
         if len(self._waiting) >= MAX_WAITING:
             raise LogUnavailable("too many appends are waiting")
-        loop = asyncio.get_running_loop()
-        waiting = _Waiting(encode_group(group), loop.time() + DEADLINE, loop)
+        loop = done.get_loop()
+        waiting = _Waiting(encode_group(group), loop.time() + DEADLINE, done)
         self._waiting.append(waiting)
         if self._sweep is None:
             self._sweep = loop.call_at(waiting.deadline, self._tell_who_waits_too_long)
         self._wake_a_lane()
-        return await waiting.future
 
     async def run(self) -> None:
         """Commit whatever waits, until cancelled; then nobody is left waiting."""
@@ -221,19 +231,14 @@ class GroupCommitter:
                 if not each.can_be_sent_again:
                     each.give_up()
             raise _TryAgain(error) from error
+        last = 0
         for each, row in zip(batch, rows, strict=True):
-            first, last = row["first_position"], row["last_position"]
-            match row["outcome"]:
-                case "appended":
-                    each.settle(Appended(first, last))
-                case "conflict":
-                    each.settle(WrongExpectedVersion(row["detail"]))
-                case "repeated" if each in retried:
-                    each.settle(Appended(first, last))  # our own first try got through
-                case "repeated":
-                    each.settle(CommandRepeated(first, last))
-                case _:
-                    each.settle(AlreadySpent())
+            outcome = _outcome_of(row, was_retried=each in retried)
+            each.settle(outcome)
+            if isinstance(outcome, Appended):
+                last = max(last, outcome.last or 0)
+        if last:
+            self.on_appended(last)
 
     async def _try_each_alone(
         self, lane: "_Lane", batch: Sequence[_Waiting], error: Exception
@@ -275,6 +280,21 @@ class GroupCommitter:
             if next_deadline is None
             else loop.call_at(next_deadline, self._tell_who_waits_too_long)
         )
+
+
+def _outcome_of(row: asyncpg.Record, *, was_retried: bool) -> Appended | Exception:
+    outcome, detail, first, last = row
+    match outcome:
+        case "appended":
+            return Appended(first, last)
+        case "conflict":
+            return WrongExpectedVersion(detail)
+        case "repeated" if was_retried:
+            return Appended(first, last)  # our own first try got through
+        case "repeated":
+            return CommandRepeated(first, last)
+        case _:
+            return AlreadySpent()
 
 
 class _Lane:

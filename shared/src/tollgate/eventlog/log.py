@@ -1,5 +1,6 @@
 """One log of this process: append to it, read it."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -39,17 +40,24 @@ class EventLog:
 
     def __init__(self, name: str, pool: Pool, committer: GroupCommitter) -> None:
         self.name = name
-        self.on_appended: Callable[[int], object] = int
-        """Is told the last position of what this process has appended."""
         self._pool = pool
         self._committer = committer
 
+    def tell_of_appends(self, told: Callable[[int], object]) -> None:
+        """`told` gets the last position of each call by which this process appends."""
+        self._committer.on_appended = told
+
     async def append(self, group: AppendGroup) -> Appended:
         """Append all of `group` or nothing; see `errors` for what is raised."""
-        appended = await self._committer.append(group)
-        if appended.last is not None:
-            self.on_appended(appended.last)
-        return appended
+        return await self._committer.append(group)
+
+    def submit(self, group: AppendGroup, done: "asyncio.Future[Appended]") -> None:
+        """As `append`; what that returns or raises is what `done` is settled with.
+
+        Raises `LogUnavailable` if the group is not even taken. Whoever cancels `done`
+        before the group is sent takes it back.
+        """
+        self._committer.submit(group, done)
 
     async def head(self, *, also_of_standby: bool = False) -> Head:
         """The end of the log as it is when the database answers.

@@ -1,11 +1,12 @@
 """One name for a request, in the answer, in every line of the log and in its events."""
 
 import re
-import secrets
 
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
+
+from tollgate.random_pool import random_octets
 
 HEADER = "X-Request-Id"
 
@@ -25,7 +26,7 @@ def request_id_of(request: web.Request) -> str:
 def _name(request: web.Request) -> str:
     given = request.headers.getall(HEADER, [])
     fits = len(given) == 1 and _FIT(given[0])
-    name = given[0] if fits else secrets.token_hex(16)
+    name = given[0] if fits else random_octets(16).hex()
     request[_REQUEST_ID] = name
     return name
 

@@ -81,7 +81,7 @@ class LocalSource:
         self._log = log
         self._notifications = notifications
         self.max_age = max_age
-        log.on_appended = partial(notifications.ring, log.name)
+        log.tell_of_appends(partial(notifications.ring, log.name))
 
     @property
     def log(self) -> str:

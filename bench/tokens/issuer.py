@@ -3,8 +3,8 @@
 import base64
 import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import aiohttp
@@ -15,16 +15,20 @@ from bench.measuring.programs import Program
 from bench.tokens.assertions import Endpoint
 from local_stack.databases import temporary_database
 from local_stack.ports import free_ports
+from local_stack.postgres import Postgres
 from token_issuer.metadata import JWKS
 from token_issuer.schemas import migrate_database
 from token_issuer.testing.issuer import IssuerUnderTest
 from token_issuer.testing.registry import registry_stand_in
-from tollgate.database import open_pool
+from tollgate.database import connect, open_pool
 from tollgate.eventlog import EventLog, open_event_log
 from tollgate.oauth.access_tokens import TokenRefusal, verify_access_token
 from tollgate.oauth.jwks import parse_jwk_set
 
 _SETTINGS = "TOKEN_ISSUER_"
+
+_WAL_FILES = 16
+"""Of 16 MB: more than a run of the case writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +60,40 @@ class Issuer:
             raise CannotMeasure(f"{tokens} tokens were given, {recorded} recorded")
 
 
+@contextmanager
+def _postgres(bench: Bench) -> Iterator[str]:
+    """The URL of a server as `make run` starts it."""
+    server = Postgres(bench.folder / "postgres-of-issuer", ledger=bench.ledger)
+    server.start()
+    try:
+        yield server.url
+    finally:
+        server.discard()
+
+
+async def _recycle_wal(url: str) -> None:
+    """Bring a new server to where one is that has run for a while.
+
+    It writes its log into files that it has used before. To make each of them, as a new
+    server does, takes tens of milliseconds.
+    """
+    connection = await connect(url, application_name="bench")
+    try:
+        for _ in range(_WAL_FILES):
+            await connection.execute("SELECT pg_logical_emit_message(false, '', '')")
+            await connection.execute("SELECT pg_switch_wal()")
+        await connection.execute("CHECKPOINT")
+    finally:
+        await connection.close()
+
+
 @asynccontextmanager
 async def open_issuer(bench: Bench) -> AsyncIterator[Issuer]:
     """On the core of the program under test; its registry is a stand-in, in here."""
     (port,) = free_ports(1)
     issuer = f"http://127.0.0.1:{port}"
-    with bench.servers() as servers:
-        postgres_url = servers.open_postgres()
+    with _postgres(bench) as postgres_url:
+        await _recycle_wal(postgres_url)
         async with (
             temporary_database(postgres_url) as database,
             temporary_database(postgres_url) as registry_database,

@@ -1,4 +1,4 @@
-"""Work of one kind, done for everybody in one go."""
+"""Steps that are taken for everybody in one go, a lot at a time."""
 
 import asyncio
 
@@ -7,46 +7,104 @@ import pytest
 from token_issuer.bursts import Burst
 
 
-async def test_each_gets_what_its_own_work_returns() -> None:
-    burst = Burst()
+class Asked:
+    """Somebody's work, which notes what is done for it."""
 
-    results = await asyncio.gather(*(burst.run(pow, n, 2) for n in range(5)))
+    def __init__(self, name: str, story: list[str]) -> None:
+        self.name = name
+        self.story = story
+        self.done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-    assert results == [0, 1, 4, 9, 16]
-
-
-async def test_who_asks_at_the_same_time_is_served_in_a_row() -> None:
-    burst, done = Burst(), []
-
-    async def ask(name: str) -> None:
-        await burst.run(done.append, f"work of {name}")
-        done.append(f"rest of {name}")
-
-    await asyncio.gather(ask("a"), ask("b"))
-
-    assert done == ["work of a", "work of b", "rest of a", "rest of b"]
+    def note(self, step: str) -> None:
+        self.story.append(f"{step} {self.name}")
 
 
-async def test_what_fails_fails_for_its_own_caller_only() -> None:
-    burst = Burst()
+def first(work: Asked) -> None:
+    work.note("first")
 
-    bad, good = await asyncio.gather(
-        burst.run(int, "x"), burst.run(int, "1"), return_exceptions=True
-    )
 
-    assert isinstance(bad, ValueError)
-    assert good == 1
+def fail_for_bad(work: Asked) -> None:
+    if work.name == "bad":
+        raise KeyError(work.name)
+
+
+def last(work: Asked) -> None:
+    work.note("last")
+    work.done.set_result(work.name)
+
+
+async def test_a_step_is_taken_for_all_before_the_next() -> None:
+    story: list[str] = []
+    burst = Burst(first, last)
+    asked = [Asked(name, story) for name in "ab"]
+
+    for each in asked:
+        burst.take(each)
+    assert story == []
+    results = await asyncio.gather(*(each.done for each in asked))
+
+    assert results == ["a", "b"]
+    assert story == ["first a", "first b", "last a", "last b"]
+
+
+async def test_a_lot_is_through_before_the_next_begins() -> None:
+    story: list[str] = []
+    burst = Burst(first, last, lot=2)
+    asked = [Asked(name, story) for name in "abc"]
+
+    for each in asked:
+        burst.take(each)
+    # What the first lot set going comes before the second.
+    asked[0].done.add_done_callback(lambda _: story.append("a was told"))
+    await asyncio.gather(*(each.done for each in asked))
+
+    assert story == [
+        *("first a", "first b", "last a", "last b"),
+        "a was told",
+        *("first c", "last c"),
+    ]
+
+
+async def test_who_comes_while_lots_are_left_is_served_after_them() -> None:
+    story: list[str] = []
+    burst = Burst(first, last, lot=1)
+    a, b, late = (Asked(name, story) for name in ("a", "b", "late"))
+
+    burst.take(a)
+    burst.take(b)
+    await a.done
+    burst.take(late)
+    await asyncio.gather(b.done, late.done)
+
+    assert [line for line in story if line.startswith("last")] == [
+        "last a",
+        "last b",
+        "last late",
+    ]
+
+
+async def test_what_fails_fails_for_its_own_work_only() -> None:
+    story: list[str] = []
+    burst = Burst(first, fail_for_bad, last)
+    bad, good = Asked("bad", story), Asked("good", story)
+
+    burst.take(bad)
+    burst.take(good)
+
+    assert await good.done == "good"
+    with pytest.raises(KeyError):
+        await bad.done
+    assert "last bad" not in story
 
 
 async def test_nothing_is_done_for_who_left() -> None:
-    burst, done = Burst(), []
-    leaving = asyncio.create_task(burst.run(done.append, "a"))
-    staying = asyncio.create_task(burst.run(done.append, "b"))
-    await asyncio.sleep(0)
+    story: list[str] = []
+    burst = Burst(first, last)
+    leaving, staying = Asked("leaving", story), Asked("staying", story)
 
-    leaving.cancel()
-    await staying
+    burst.take(leaving)
+    burst.take(staying)
+    leaving.done.cancel()
+    await staying.done
 
-    assert done == ["b"]
-    with pytest.raises(asyncio.CancelledError):
-        await leaving
+    assert story == ["first staying", "last staying"]

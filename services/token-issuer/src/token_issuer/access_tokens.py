@@ -1,16 +1,17 @@
 """A new access token, and the fact that it was issued (RFC 9068)."""
 
-import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from token_issuer.bursts import Burst
 from tollgate.events.issuance import TokenIssued
+from tollgate.oauth import base64url
 from tollgate.oauth.access_tokens import access_token_claims, mint_access_token
+from tollgate.oauth.claims import AccessTokenClaims
 from tollgate.oauth.scopes import Scope, audiences_of
 from tollgate.oauth.signing_keys import SigningKey
+from tollgate.random_pool import random_octets
 from tollgate.registry.oauth_app import AppKey, OAuthApp
 
 MAX_LIFETIME = 30 * 86_400
@@ -31,22 +32,34 @@ class MintedToken(msgspec.Struct, frozen=True, kw_only=True):
         return f"MintedToken(jti={self.issued.jti!r})"
 
 
-async def mint(
+class DraftedToken(msgspec.Struct, frozen=True, kw_only=True):
+    """A token that nobody has signed yet; `lifetime` in seconds."""
+
+    claims: AccessTokenClaims
+    issued: TokenIssued
+    lifetime: int
+
+    def signed(self, key: SigningKey) -> MintedToken:
+        """The token itself; `key` is the one that it was drafted for."""
+        return MintedToken(
+            text=mint_access_token(self.claims, key),
+            issued=self.issued,
+            lifetime=self.lifetime,
+        )
+
+
+def draft(
     *,
     issuer: str,
     app: OAuthApp,
     key: AppKey,
     scopes: frozenset[str],
     rev: int,
-    signing_key: SigningKey,
-    signing: Burst,
+    signing_kid: str,
     audiences: Mapping[Scope, str],
     now: datetime,
-) -> MintedToken:
-    """A token for `app`, which proved itself with `key`; `now` in whole seconds.
-
-    `signing` is what the signatures of all tokens are made in.
-    """
+) -> DraftedToken:
+    """A token for `app`, which proved itself with `key`; `now` in whole seconds."""
     issued_at = int(now.timestamp())
     lifetime = min(app.token_lifetime, MAX_LIFETIME)
     claims = access_token_claims(
@@ -54,18 +67,18 @@ async def mint(
         client_id=app.id,
         audiences=audiences_of(scopes, audiences),
         scopes=scopes,
-        jti=secrets.token_urlsafe(JTI_BYTES),
+        jti=base64url.encode(random_octets(JTI_BYTES)),
         key=key.claim,
         rev=rev,
         issued_at=issued_at,
         lifetime=lifetime,
     )
     start = datetime.fromtimestamp(issued_at, UTC)
-    return MintedToken(
-        text=await signing.run(mint_access_token, claims, signing_key),
+    return DraftedToken(
+        claims=claims,
         issued=TokenIssued(
             jti=claims.jti,
-            signing_kid=signing_key.kid,
+            signing_kid=signing_kid,
             key=claims.key,
             rev=rev,
             scopes=tuple(claims.scope.split(" ")),

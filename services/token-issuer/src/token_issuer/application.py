@@ -22,6 +22,7 @@ from token_issuer.http.revocations import PATH as REVOCATIONS
 from token_issuer.http.revocations import revoke_tokens
 from token_issuer.http.status import status, status_of
 from token_issuer.http.token_endpoint import token
+from token_issuer.http.token_front import TokenFront
 from token_issuer.introspection import Introspection
 from token_issuer.issuance import Issuance
 from token_issuer.key_keeper import KeyKeeper, ReadKeys
@@ -41,8 +42,9 @@ from token_issuer.token_records import TokenRecords
 from tollgate.background import Loop, running
 from tollgate.clock import Clock, SystemClock
 from tollgate.errors import Unavailable
+from tollgate.http.front import FRONT
 from tollgate.http.health import Health
-from tollgate.http.metrics import count_requests, process_metrics
+from tollgate.http.metrics import RequestMetrics, process_metrics
 from tollgate.http.problems import problem_middleware
 from tollgate.http.request_ids import name_requests
 from tollgate.messaging.broker import Broker
@@ -65,8 +67,9 @@ def create_application(
 ) -> web.Application:
     """What answers requests. Nothing connects until aiohttp starts it."""
     registry = process_metrics()
+    requests = RequestMetrics(registry)
     application = web.Application(
-        middlewares=[name_requests, count_requests(registry), _answer_errors],
+        middlewares=[name_requests, requests.middleware(), _answer_errors],
         client_max_size=MAX_LENGTH,
         # Nothing here takes a content coding, so nothing is inflated.
         handler_args={"auto_decompress": False},
@@ -79,11 +82,14 @@ def create_application(
     application.on_response_prepare.append(_say_nothing_of_the_server)
     path = urlsplit(settings.issuer).path
     issue = form_endpoint("token", token, records=True)
+    # Segment's Node.js SDK keeps the slash that its settings recommend.
+    token_paths = (f"{path}/token", f"{path}//token")
+    application[FRONT] = TokenFront(
+        application, token, paths=token_paths, requests=requests
+    )
     application.add_routes(
         [
-            web.post(f"{path}/token", issue),
-            # Segment's Node.js SDK keeps the slash that its settings recommend.
-            web.post(f"{path}//token", issue),
+            *(web.post(each, issue) for each in token_paths),
             web.post(f"{path}/revoke", form_endpoint("revoke", revoke)),
             web.post(f"{path}/introspect", form_endpoint("introspect", introspect)),
             web.get(

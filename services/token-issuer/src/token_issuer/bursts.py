@@ -1,42 +1,60 @@
-"""Work of one kind, done for many requests one right after another.
+"""Work that is done for many requests at once, step by step.
 
 A signature fills the caches of a CPU with its own code and tables, and leaves them cold
 for everything else. Requests come in bursts, let go together by the commit that the
-ones before them waited for; what each of them needs of a kind costs half as much when
-it is done in one go.
+ones before them waited for; a step of each costs half as much when it is taken for all
+of them in one go.
+
+A burst is cut into lots, so that the database works on what the first lot wants of it
+while the next is being computed.
 """
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any, Generic, Protocol, TypeVar
 
-T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
+LOT = 12
+"""Enough to keep the caches warm; with more the database would wait for its first."""
 
 
-class Burst:
-    """For one kind of work, which neither waits nor takes long."""
+class Work(Protocol):
+    """Whoever asked awaits `done`; the last step settles it, or sees to that."""
 
-    def __init__(self) -> None:
-        self._asked: list[
-            tuple[Callable[..., Any], tuple[Any, ...], asyncio.Future[Any]]
-        ] = []
+    @property
+    def done(self) -> asyncio.Future[Any]: ...
 
-    async def run(self, work: Callable[[*Ts], T], *arguments: *Ts) -> T:
-        """What `work` returns or raises, once whoever came before has been served."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[T] = loop.create_future()
+
+WorkT = TypeVar("WorkT", bound=Work)
+
+
+class Burst(Generic[WorkT]):
+    """Takes work through `steps`, which neither wait nor take long.
+
+    What a step raises ends the work that it was taken for, and that alone.
+    """
+
+    def __init__(self, *steps: Callable[[WorkT], object], lot: int = LOT) -> None:
+        self._steps = steps
+        self._lot = lot
+        self._asked: list[WorkT] = []
+
+    def take(self, work: WorkT) -> None:
+        """Begin with it once whoever runs now has had their say."""
         if not self._asked:
-            loop.call_soon(self._serve)
-        self._asked.append((work, arguments, done))
-        return await done
+            work.done.get_loop().call_soon(self._serve)
+        self._asked.append(work)
 
     def _serve(self) -> None:
-        asked, self._asked = self._asked, []
-        for work, arguments, done in asked:
-            if done.done():
-                continue  # nobody waits for it any more
-            try:
-                done.set_result(work(*arguments))
-            except Exception as error:  # noqa: BLE001 - it is the caller's
-                done.set_exception(error)
+        lot, self._asked = self._asked[: self._lot], self._asked[self._lot :]
+        for step in self._steps:
+            for work in lot:
+                if work.done.done():
+                    continue  # it failed, or nobody waits for it any more
+                try:
+                    step(work)
+                except Exception as error:  # noqa: BLE001 - it is the caller's
+                    work.done.set_exception(error)
+        if self._asked:
+            loop = self._asked[0].done.get_loop()
+            # What is written in one turn of the loop is sent at its end: let it pass.
+            loop.call_soon(loop.call_soon, self._serve)

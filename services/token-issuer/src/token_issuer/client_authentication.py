@@ -9,7 +9,6 @@ from datetime import datetime
 
 import msgspec
 
-from token_issuer.bursts import Burst
 from token_issuer.knowledge import Knowledge
 from tollgate.oauth.client_assertion import (
     UnverifiedAssertion,
@@ -30,36 +29,55 @@ class AuthenticatedClient(msgspec.Struct, frozen=True, kw_only=True):
     assertion: VerifiedAssertion
 
 
+class ClaimedClient(msgspec.Struct, frozen=True, kw_only=True):
+    """The app that an assertion is said to be from, and the key that it names."""
+
+    app: OAuthApp
+    key: AppKey
+    assertion: UnverifiedAssertion
+
+
 class ClientAuthentication:
     def __init__(self, knowledge: Knowledge, *, issuer: str) -> None:
         self._knowledge = knowledge
         self._issuer = issuer
-        self._verifying = Burst()
 
     async def authenticate(
         self, form: Mapping[str, str], arrived_at: datetime
     ) -> AuthenticatedClient:
         """Who sent `form`, or an `OAuthError`. Spends nothing."""
+        return self.verify(await self.find(form), arrived_at)
+
+    async def find(self, form: Mapping[str, str]) -> ClaimedClient:
+        """Whose signature is to be verified, or an `OAuthError`."""
         assertion = read_assertion(form)
         await self._knowledge.become_fresh()
-        found = self._find(assertion)
+        found = self._look_up(assertion)
         if found is None:
             await self._knowledge.refresh()
-            found = self._find(assertion)
+            found = self._look_up(assertion)
         if found is None:
             raise client_authentication_failed()
-        app, key = found
-        public_key = recorded_public_key(key.pem, key.alg)
-        verified = await self._verifying.run(
-            lambda: verify_assertion(
-                assertion, public_key, issuer=self._issuer, arrived_at=arrived_at
-            )
-        )
-        return AuthenticatedClient(app=app, key=key, assertion=verified)
+        return found
 
-    def _find(self, assertion: UnverifiedAssertion) -> tuple[OAuthApp, AppKey] | None:
+    def verify(
+        self, claimed: ClaimedClient, arrived_at: datetime
+    ) -> AuthenticatedClient:
+        """Believe the assertion, or raise an `OAuthError`. Does not wait."""
+        key = claimed.key
+        verified = verify_assertion(
+            claimed.assertion,
+            recorded_public_key(key.pem, key.alg),
+            issuer=self._issuer,
+            arrived_at=arrived_at,
+        )
+        return AuthenticatedClient(app=claimed.app, key=key, assertion=verified)
+
+    def _look_up(self, assertion: UnverifiedAssertion) -> ClaimedClient | None:
         app = self._knowledge.registry.apps.get(assertion.client_id)
         if app is None or not app.exists:
             return None
         key = app.keys.get(assertion.kid)
-        return None if key is None else (app, key)
+        if key is None:
+            return None
+        return ClaimedClient(app=app, key=key, assertion=assertion)

@@ -6,6 +6,7 @@ step of every request that shows one: whether enough is known of the present mom
 asked here, after everything was decided.
 """
 
+import asyncio
 from datetime import timedelta
 
 from token_issuer.access_tokens import MintedToken
@@ -15,6 +16,7 @@ from token_issuer.knowledge import Knowledge
 from tollgate.errors import Unavailable
 from tollgate.eventlog import (
     AlreadySpent,
+    Appended,
     AppendGroup,
     AppendOutcomeUnknown,
     EventLog,
@@ -35,32 +37,41 @@ class Issuance:
         self._log = log
         self._knowledge = knowledge
 
-    async def record(
-        self, client: AuthenticatedClient, token: MintedToken, caller: Caller
+    def record(
+        self,
+        client: AuthenticatedClient,
+        token: MintedToken,
+        caller: Caller,
+        done: "asyncio.Future[Appended]",
     ) -> None:
-        """Record the token and spend the assertion, or raise and do neither.
+        """Record the token and spend the assertion, or neither; `done` is settled then.
 
         The token's own name is the command id: if the log's answer is lost, the log
         itself tells on the retry whether it was recorded.
         """
         stream = f"oauth_app-{client.app.id}"
-        await self._append(
+        self._knowledge.require_fresh()
+        self._log.submit(
             AppendGroup(
-                events=[(stream, token.issued)],
+                events=((stream, token.issued),),
                 metadata=caller.metadata(stream, command_id=token.issued.jti),
                 command_id=token.issued.jti,
                 spend=_spend(client),
-            )
+            ),
+            done,
         )
 
     async def spend(self, client: AuthenticatedClient) -> None:
         """Use up the assertion for what is not a token, or raise."""
-        await self._append(AppendGroup(spend=_spend(client)))
-
-    async def _append(self, group: AppendGroup) -> None:
         self._knowledge.require_fresh()
+        done = asyncio.get_running_loop().create_future()
+        self._log.submit(AppendGroup(spend=_spend(client)), done)
+        await self.outcome(done)
+
+    async def outcome(self, done: "asyncio.Future[Appended]") -> None:
+        """Wait until it is recorded, or raise."""
         try:
-            await self._log.append(group)
+            await done
         except AlreadySpent:
             raise InvalidClient("the client_assertion was used before") from None
         except (LogUnavailable, AppendOutcomeUnknown):

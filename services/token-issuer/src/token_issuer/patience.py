@@ -24,62 +24,79 @@ class Patience:
     def __init__(self, limit: timedelta, max_held: int = MAX_HELD) -> None:
         self._limit = limit.total_seconds()
         self._max_held = max_held
-        self._due: OrderedDict[asyncio.Timeout, float] = OrderedDict()
+        self._due: OrderedDict[Hold, float] = OrderedDict()
         """When patience ends with those it has not ended with yet, the first first."""
         self._timer: asyncio.TimerHandle | None = None
         self.held = 0
 
-    def hold(self) -> "_Hold":
+    def hold(self) -> "Hold":
         """Run the body for as long as there is patience; then `Unavailable`."""
-        return _Hold(self)
+        return Hold(self)
 
-    def begin(self, timeout: asyncio.Timeout) -> None:
+    def begin(self, hold: "Hold") -> None:
         """One more is held."""
         if self.held >= self._max_held:
             raise Unavailable("too many requests are waiting")
         self.held += 1
         loop = asyncio.get_running_loop()
-        due = self._due[timeout] = loop.time() + self._limit
+        due = self._due[hold] = loop.time() + self._limit
         if self._timer is None:
             self._timer = loop.call_at(due, self._end_with_who_is_due)
 
-    def end(self, timeout: asyncio.Timeout) -> None:
+    def end(self, hold: "Hold") -> None:
         """One is held no more."""
         self.held -= 1
-        self._due.pop(timeout, None)
+        self._due.pop(hold, None)
 
     def _end_with_who_is_due(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
         self._timer = None
         while self._due:
-            timeout, due = next(iter(self._due.items()))
+            hold, due = next(iter(self._due.items()))
             if due > now:
                 self._timer = loop.call_at(due, self._end_with_who_is_due)
                 return
-            del self._due[timeout]
-            timeout.reschedule(now)
+            del self._due[hold]
+            hold.cut_short()
 
 
-class _Hold:
-    __slots__ = ("_patience", "_timeout")
+class Hold:
+    """What `asyncio.timeout` does, with one timer for everybody."""
+
+    __slots__ = ("_cancelling", "_is_over", "_patience", "_task")
+
+    _task: "asyncio.Task[object]"
+    _cancelling: int
 
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
-        self._timeout = asyncio.timeout(None)
+        self._is_over = False
 
-    async def __aenter__(self) -> None:
-        self._patience.begin(self._timeout)
-        await self._timeout.__aenter__()
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("there is no task to be cut short")
+        self._patience.begin(self)
+        self._task = task
+        self._cancelling = task.cancelling()
 
-    async def __aexit__(
+    def cut_short(self) -> None:
+        """Patience has ended: so does what the task waits for."""
+        self._is_over = True
+        self._task.cancel()
+
+    def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._patience.end(self._timeout)
-        try:
-            await self._timeout.__aexit__(kind, error, traceback)
-        except TimeoutError:
+        self._patience.end(self)
+        # As in asyncio.timeout: only if nobody else has cancelled the task as well.
+        if (
+            self._is_over
+            and self._task.uncancel() <= self._cancelling
+            and kind is asyncio.CancelledError
+        ):
             raise Unavailable("the service cannot answer now") from None

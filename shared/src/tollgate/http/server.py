@@ -25,6 +25,7 @@ from aiohttp.abc import AbstractAccessLogger
 from aiohttp.http_exceptions import HttpProcessingError
 
 from tollgate.http.addresses import Network, client_address
+from tollgate.http.front import put_in_front
 from tollgate.http.health import DRAINING, Draining
 from tollgate.http.request_ids import request_id_of, was_named
 
@@ -130,6 +131,7 @@ async def serve(
     )
     try:
         if await _unless(stop, runner.setup()):
+            put_in_front(runner)
             on_listening(await _listen(runner, listener))
             _settle()
             await stop.wait()

@@ -57,6 +57,11 @@ class FormRequest(msgspec.Struct, frozen=True, kw_only=True):
 FormHandler: TypeAlias = Callable[[FormRequest], Awaitable[Any]]
 """Answers with a Struct, or raises."""
 
+FAILED = web.RequestKey("failed", Exception)
+"""What came of a request in front of the application, which is to say so."""
+
+_FORM = web.RequestKey("form", Mapping[str, str])
+
 
 def form_endpoint(name: str, handler: FormHandler, *, records: bool = False) -> Handler:
     """`handler` behind the limits; `name` is for the metrics.
@@ -67,8 +72,10 @@ def form_endpoint(name: str, handler: FormHandler, *, records: bool = False) -> 
     async def answer(request: web.Request) -> web.StreamResponse:
         count = request.app[metrics].count_request
         try:
-            response = json_response(await _answer(request, name, handler))
+            response = json_response(await _answer_or_failure(request, handler))
         except OAuthError as error:
+            if not isinstance(error, TemporarilyUnavailable):
+                _note(error, name, request)
             count(name, error.error)
             raise
         except Unavailable as trouble:
@@ -83,40 +90,50 @@ def form_endpoint(name: str, handler: FormHandler, *, records: bool = False) -> 
     return answer
 
 
-async def _answer(request: web.Request, name: str, handler: FormHandler) -> Any:  # noqa: ANN401 - a Struct
-    application = request.app
+async def _answer_or_failure(request: web.Request, handler: FormHandler) -> Any:  # noqa: ANN401 - a Struct
+    failed = request.get(FAILED)
+    if failed is not None:
+        raise failed
+    return await answer_form(request, request.app, handler)
+
+
+async def answer_form(
+    request: web.Request, application: web.Application, handler: FormHandler
+) -> Any:  # noqa: ANN401 - a Struct
+    """What `handler` says to the form that was sent; raises whatever is wrong."""
     arrived_at = application[clock].now()
     caller = caller_of(request, application[trusted_proxies])
-    limit, household = application[failures], household_of(caller.address)
-    wait = limit.wait_for(household)
+    wait = application[failures].wait_for(household_of(caller.address))
     if wait is not None:
         raise TooManyRequests("too many failures from this address", retry_after=wait)
-    form: Mapping[str, str] = {}
-    try:
-        form = parse_form(await _body_of(request), request.headers.get("Content-Type"))
-        async with application[patience].hold():
-            return await handler(
-                FormRequest(
-                    application=application,
-                    form=form,
-                    caller=caller,
-                    arrived_at=arrived_at,
-                    authorization=tuple(request.headers.getall("Authorization", ())),
-                )
+    headers = request.headers
+    form = request[_FORM] = parse_form(
+        await _body_of(request), headers.get("Content-Type")
+    )
+    with application[patience].hold():
+        return await handler(
+            FormRequest(
+                application=application,
+                form=form,
+                caller=caller,
+                arrived_at=arrived_at,
+                authorization=tuple(headers.getall("Authorization", ())),
             )
-    except TemporarilyUnavailable:
-        raise
-    except OAuthError as refusal:
-        limit.count(household)
-        logger.info(
-            "request refused",
-            endpoint=name,
-            error=refusal.error,
-            reason=refusal.description,
-            claimed_client_id=_claimed_client_id(form),
-            client_address=caller.address,
         )
-        raise
+
+
+def _note(refusal: OAuthError, endpoint: str, request: web.Request) -> None:
+    """Count a failure for its address, and log it."""
+    caller = caller_of(request, request.app[trusted_proxies])
+    request.app[failures].count(household_of(caller.address))
+    logger.info(
+        "request refused",
+        endpoint=endpoint,
+        error=refusal.error,
+        reason=refusal.description,
+        claimed_client_id=_claimed_client_id(request.get(_FORM, {})),
+        client_address=caller.address,
+    )
 
 
 def _claimed_client_id(form: Mapping[str, str]) -> str | None:

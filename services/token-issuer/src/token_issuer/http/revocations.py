@@ -58,7 +58,7 @@ class RevocationResource(msgspec.Struct, frozen=True, kw_only=True):
 async def revoke_tokens(request: web.Request) -> web.Response:
     """201 when the revocation is in the log, 200 if nothing was left to revoke."""
     fields = request.headers.getall("Authorization", [])
-    async with request.app[patience].hold():
+    with request.app[patience].hold():
         actor = await request.app[administration].authenticate(fields)
         read_query(request)
         body = await read_json_bytes(request)

@@ -16,12 +16,15 @@ from setuptools import Distribution, Extension
 from setuptools.command.build_ext import build_ext
 
 HOT_PATH = (
+    "body.last_write_key",
     "body.write_keys",
     "domain.authorization",
     "gate",
     "http.exchange",
     "http.head_template",
     "http.protocol",
+    "http.refusal_log",
+    "http.responses",
     "upstream.connection",
     "upstream.forwarding",
     "upstream.known_answers",

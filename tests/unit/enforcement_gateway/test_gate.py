@@ -1,12 +1,16 @@
 """The decision about one request, by a view that a test writes."""
 
 import asyncio
+import json
 import time
 from datetime import timedelta
 
 import msgspec
 import pytest
+from hypothesis import event, example, given
+from hypothesis import strategies as st
 
+from enforcement_gateway.body.write_keys import read_write_keys_strictly
 from enforcement_gateway.counters import MAX_SAMPLES, Counters
 from enforcement_gateway.credentials import NONE, Authorization, Query
 from enforcement_gateway.domain.authorization import Deny
@@ -18,6 +22,7 @@ from tollgate.events.registry import Enforcement, ScopesChanged
 from tollgate.events.tokens import TokenRevoked
 from tollgate.messaging.subscription import NotLevel
 from tollgate.oauth.access_tokens import access_token_claims, mint_access_token
+from tollgate.oauth.base64url import encode_to_bytes
 from tollgate.oauth.scopes import DEFAULT_AUDIENCES, Scope, audiences_of
 from tollgate.projections.moments import Moment
 from tollgate.testing.folded_logs import RECORDED_AT, FoldedLogs
@@ -223,8 +228,27 @@ class TestAdminDoor:
         assert verdict == Deny(Reason.TOKEN_MISSING)
 
 
-class TestDecidedAgain:
-    """By a view that was read after the request arrived."""
+class Waiting:
+    """A request that has asked to be told when the logs were read."""
+
+    def __init__(self) -> None:
+        self.heard: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    def confirmed(self, is_level: bool) -> None:
+        self.heard.set_result(is_level)
+
+    def break_off(self, fault: Exception) -> None:
+        self.heard.set_exception(fault)
+
+
+def waiting_for(gate: Gate) -> asyncio.Future[bool]:
+    waiting = Waiting()
+    gate.confirm(waiting)
+    return waiting.heard
+
+
+class TestConfirmed:
+    """The view is read after the request arrived, before it hears an unknown."""
 
     async def test_what_was_unheard_of_passes(self, view, counters) -> None:
         withdrawn = ScopesChanged(scopes=(Scope.FUNCTIONS_WRITE,))
@@ -233,54 +257,164 @@ class TestDecidedAgain:
         assert gate.decide(request) == Deny(Reason.SCOPE_WITHDRAWN)
         granted = ScopesChanged(scopes=(Scope.TRACKING_API_WRITE,))
         view.unheard = [("oauth_app-app_1", granted)]
-        assert await gate.decide_again(request) == Passed("app_1")
+        assert await waiting_for(gate)
+        assert gate.decide(request) == Passed("app_1")
         assert counters.confirmations == 1
-
-    async def test_what_is_unknown_is_denied(self, view) -> None:
-        verdict = await gate_of(view).decide_again(asked("nobodys"))
-        assert verdict == Deny(Reason.WRITE_KEY_UNKNOWN)
 
     async def test_all_who_come_during_a_reading_share_the_next(self, view) -> None:
         """The one under way began before they came, so it is of no use to them."""
-        begun, going_on = [], asyncio.Event()
+        begun, going_on = [], asyncio.Semaphore(0)
 
         async def refresh() -> None:
             begun.append(len(begun))
-            await going_on.wait()
+            await going_on.acquire()
 
         view.refresh = refresh
-        gate, request = gate_of(view), asked("nobodys")
-        async with asyncio.TaskGroup() as tasks:
-            first = tasks.create_task(gate.decide_again(request))
-            while not begun:
-                await asyncio.sleep(0)
-            later = [tasks.create_task(gate.decide_again(request)) for _ in range(9)]
+        gate = gate_of(view)
+        first = waiting_for(gate)
+        while not begun:
             await asyncio.sleep(0)
-            given_up = later.pop()
-            given_up.cancel()
-            assert begun == [0]
-            going_on.set()
+        later = [waiting_for(gate) for _ in range(9)]
+        await asyncio.sleep(0)
+        assert begun == [0]
+        assert not first.done()
+        going_on.release()
+        assert await first
+        assert not any(each.done() for each in later)
+        going_on.release()
+        assert await asyncio.gather(*later) == [True] * 9
         assert begun == [0, 1]
-        assert first.result() == Deny(Reason.WRITE_KEY_UNKNOWN)
-        assert {each.result() for each in later} == {first.result()}
 
     async def test_a_fault_of_ours_is_told_to_each_and_is_over_then(self, view) -> None:
         async def fail() -> None:
             raise RuntimeError
 
         refresh, view.refresh = view.refresh, fail
-        gate, request = gate_of(view), asked("nobodys")
+        gate = gate_of(view)
         outcomes = await asyncio.gather(
-            *(gate.decide_again(request) for _ in range(2)), return_exceptions=True
+            *(waiting_for(gate) for _ in range(2)), return_exceptions=True
         )
         assert [type(each) for each in outcomes] == [RuntimeError, RuntimeError]
         view.refresh = refresh
-        assert await gate.decide_again(request) == Deny(Reason.WRITE_KEY_UNKNOWN)
+        assert await waiting_for(gate)
 
-    async def test_nothing_is_said_while_nobody_can_be_asked(self, view) -> None:
+    async def test_nobody_hears_a_yes_while_nobody_can_be_asked(self, view) -> None:
         view.reachable = False
-        verdict = await gate_of(view).decide_again(asked("nobodys"))
-        assert verdict == Deny(Reason.VIEW_UNCONFIRMED)
+        assert await waiting_for(gate_of(view)) is False
+
+
+# --- A no without the body ---
+
+_, PAYLOAD, SIGNATURE = token().split(b".")
+KNOWN_KID = {"alg": "ES256", "typ": "at+jwt", "kid": KEY.kid}
+
+
+def part(members: object) -> bytes:
+    return encode_to_bytes(msgspec.json.encode(members))
+
+
+BEARERS = {
+    "none": Reason.TOKEN_MISSING,
+    "two": Reason.CREDENTIALS_MALFORMED,
+    "good": token(),
+    "of another door": token(Scope.FUNCTIONS_WRITE),
+    "of nobody's app": token(client_id="app_2"),
+    "rubbish": b"x.y.z",
+    "of two parts": b"x.y",
+    "with another kid": b"%b.%b.%b"
+    % (part({**KNOWN_KID, "kid": "other"}), PAYLOAD, SIGNATURE),
+    "of another issuer": token(issuer="https://elsewhere.test"),
+    "for nobody": token(audiences=["urn:elsewhere"]),
+    "over": token(lifetime=-3600),
+    "forged": b"%b.%b.%b" % (part(KNOWN_KID), PAYLOAD, b"A" * 86),
+    "bare": b"%b.%b.%b" % (part(KNOWN_KID), part({}), SIGNATURE),
+}
+KEYS = ("enforced-key", "reporting-key", "open-key", "nobodys")
+MEMBERS = st.lists(
+    st.tuples(
+        st.sampled_from(["writeKey", "writeKey", "batch", "WRITEKEY", "sentAt"]),
+        st.sampled_from([*KEYS, *KEYS, [{"writeKey": "open-key"}], [], 1, "\u00e9"]),
+    ),
+    max_size=4,
+)
+
+
+def body_of(members: list[tuple[str, object]]) -> bytes:
+    pairs = (f"{json.dumps(name)}: {json.dumps(value)}" for name, value in members)
+    return f"{{{', '.join(pairs)}}}".encode()
+
+
+class TestRefusesByTheEndOfTheBody:
+    """What it refuses, the whole of the rules refuses too, whatever for."""
+
+    @given(
+        members=MEMBERS,
+        spoilt=st.booleans(),
+        bearer=st.sampled_from(sorted(BEARERS)),
+        is_fresh=st.booleans(),
+        admit_unknown=st.booleans(),
+        remembers=st.booleans(),
+    )
+    @example(
+        members=[("writeKey", "open-key")],
+        spoilt=False,
+        bearer="rubbish",
+        is_fresh=True,
+        admit_unknown=False,
+        remembers=False,
+    )
+    def test_never_what_would_pass(
+        self, *, members, spoilt, bearer, is_fresh, admit_unknown, remembers
+    ) -> None:
+        view = View()
+        view.is_fresh = is_fresh
+        gate = gate_of(view, admit_unknown=admit_unknown)
+        shown = BEARERS[bearer]
+        if remembers:
+            gate.decide(asked("enforced-key", bearer=shown))
+        body = body_of(members)[1 if spoilt else 0 :]
+        refusal = gate.refuses(shown, body)
+        if refusal is None:
+            event("asks the rules")
+            return
+        event(f"refuses for {refusal}")
+        assert is_fresh
+        try:
+            keys = read_write_keys_strictly(body)
+        except Refused:
+            return
+        verdict = gate.decide(asked(*keys, bearer=shown))
+        assert isinstance(verdict, Deny)
+        if set(keys) == {"enforced-key"}:
+            assert verdict == Deny(refusal)
+
+    @pytest.mark.parametrize(
+        ("bearer", "reason"),
+        [
+            ("none", Reason.TOKEN_MISSING),
+            ("rubbish", Reason.TOKEN_MALFORMED),
+            ("of two parts", Reason.TOKEN_MALFORMED),
+            ("with another kid", Reason.TOKEN_SIGNING_KEY_UNKNOWN),
+            ("of another issuer", Reason.TOKEN_ISSUER_WRONG),
+            ("for nobody", Reason.TOKEN_AUDIENCE_WRONG),
+            ("over", Reason.TOKEN_EXPIRED),
+            ("forged", Reason.TOKEN_SIGNATURE_WRONG),
+            ("bare", Reason.TOKEN_MALFORMED),
+            ("good", None),
+            ("of nobody's app", None),
+        ],
+    )
+    def test_the_reason_is_that_of_the_token(self, view, bearer, reason) -> None:
+        audiences = frozenset(DEFAULT_AUDIENCES.values())
+        verifier = Verifier(ISSUER, audiences=audiences)
+        gate = Gate(view, verifier, Counters(), audiences=DEFAULT_AUDIENCES)
+        body = body_of([("batch", [{}]), ("writeKey", "enforced-key")])
+        assert gate.refuses(BEARERS[bearer], body) == reason
+
+    def test_an_old_view_refuses_nothing_for_its_token(self, view) -> None:
+        view.is_fresh = False
+        body = body_of([("writeKey", "enforced-key")])
+        assert gate_of(view).refuses(b"x.y.z", body) is None
 
 
 class TestWriteKeysOf:

@@ -1,7 +1,7 @@
 """The whole decision about one request: what it shows, whose it is, may it pass.
 
 Everything here is synchronous and asks nobody. Where the answer would be no because
-something is unknown, `Gate.decide` says so and the caller lets the view be read again.
+something is unknown, the caller has `Gate.confirm` read the logs, and decides again.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ from typing import Protocol
 
 import msgspec
 
+from enforcement_gateway.body.last_write_key import last_write_key
 from enforcement_gateway.counters import Counters, WouldBeDenial
 from enforcement_gateway.credentials import (
     Authorization,
@@ -24,6 +25,7 @@ from enforcement_gateway.domain.authorization import (
     admits_plainly,
     authorize,
     facts_about,
+    is_enforced,
     is_plainly_timely,
     named_source,
 )
@@ -63,6 +65,18 @@ class Asked(Protocol):
 
     @property
     def user_agent(self) -> bytes: ...
+
+
+class Waiting(Protocol):
+    """A request that is decided when the logs have been read; must not raise."""
+
+    def confirmed(self, is_level: bool) -> None:
+        """They were read after it asked, or could not be."""
+        ...
+
+    def break_off(self, fault: Exception) -> None:
+        """There will be no answer, because of a fault of ours."""
+        ...
 
 
 class Passed(msgspec.Struct, frozen=True):
@@ -121,7 +135,7 @@ class Gate:
         self._audiences = audiences
         self._admit_unknown = admit_unknown
         self._keys = SigningKeys(view)
-        self._next_reading: asyncio.Future[bool] | None = None
+        self._waiting: list[Waiting] = []
         self._reading: asyncio.Task[None] | None = None
         scope = SCOPES[_TRACKING]
         self._tracking_door = (scope.value, audiences[scope])
@@ -198,38 +212,53 @@ class Gate:
             return PASSED
         return verdict
 
-    async def decide_again(self, asked: Asked) -> Passed | Deny:
-        """Decide by a view that was read after the request arrived (DESIGN 4)."""
-        self._counters.confirmations += 1
-        # Shielded, because others wait for the same.
-        if not await asyncio.shield(self._confirmation()):
-            return Deny(Reason.VIEW_UNCONFIRMED)
-        return self.decide(asked)
+    def refuses(self, token: bytes | Reason, body: bytes) -> Reason | None:
+        """Why a plain request is refused, if its token and the end of its body say so.
 
-    def _confirmation(self) -> asyncio.Future[bool]:
-        """Whether the logs could be read after this was called.
-
-        A read that is under way began too early; all who come meanwhile share the one
-        that follows it.
+        None is no answer. A key that enforces needs a good token whatever stands in
+        front of it, so that the rest of the body need not be read (ADR 28).
         """
-        if self._next_reading is None:
-            self._next_reading = asyncio.get_running_loop().create_future()
-            if self._reading is None:
-                self._reading = asyncio.create_task(self._read_again())
-        return self._next_reading
+        verifier = self._verifier
+        if isinstance(token, bytes) and token in verifier.remembered:
+            return None
+        view = self._view
+        write_key = last_write_key(body)
+        if write_key is None or not is_enforced(write_key, view.registry):
+            return None
+        shown = (
+            verifier.verify(token, self._keys) if isinstance(token, bytes) else token
+        )
+        if isinstance(shown, Reason) and view.fresh(Moment.now()):
+            return shown
+        return None
+
+    def confirm(self, waiting: Waiting) -> None:
+        """Have the logs read, and tell it then. Unknown is not no (DESIGN 4).
+
+        A reading that is under way began too early; all who come meanwhile share the
+        one that follows it.
+        """
+        self._counters.confirmations += 1
+        self._waiting.append(waiting)
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read_again())
 
     async def _read_again(self) -> None:
         try:
-            while (waiting := self._next_reading) is not None:
-                self._next_reading = None
+            while self._waiting:
+                waiting, self._waiting = self._waiting, []
                 try:
                     await self._view.refresh()
                 except NotLevel:
-                    waiting.set_result(False)
+                    is_level = False
                 except Exception as fault:  # noqa: BLE001 - each who waits ends of it
-                    waiting.set_exception(fault)
+                    for each in waiting:
+                        each.break_off(fault)
+                    continue
                 else:
-                    waiting.set_result(True)
+                    is_level = True
+                for each in waiting:
+                    each.confirmed(is_level)
         finally:
             self._reading = None
 

@@ -5,7 +5,8 @@ Expiry, revocation and the state of the key are judged at every request, after t
 """
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 
 from enforcement_gateway.domain.authorization import OF_TOKENS
 from enforcement_gateway.domain.denials import Reason
@@ -36,6 +37,9 @@ class SigningKeys(Mapping[str, PublicKey]):
             self._parsed[kid] = parsed
         return parsed
 
+    def __contains__(self, kid: object) -> bool:
+        return kid in self._view.tokens.signing_keys
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._view.tokens.signing_keys)
 
@@ -50,7 +54,7 @@ class Verifier:
         self,
         issuer: str,
         remembered: int = MAX_REMEMBERED,
-        audiences: Collection[str] | None = None,
+        audiences: AbstractSet[str] | None = None,
     ) -> None:
         """`audiences` are those of all doors here; without them it may name any."""
         self._issuer = issuer

@@ -69,23 +69,38 @@ def decode(token: bytes | str) -> UnverifiedJws:
 
     The payload may be empty, as a JWS's may (never a JWT's).
     """
-    if len(token) > MAX_LENGTH:
-        raise MalformedJws("the token is too long")
     if isinstance(token, str):
         # Whatever is not ASCII becomes a character that no part may hold.
         token = token.encode("ascii", "replace")
-    match token.translate(TRANSLATION).split(b"."):
-        case [header, payload, signature] if header and signature:
-            pass
-        case _:
-            raise MalformedJws("a token has three parts")
+    header, payload, signature = split(token)
+    return UnverifiedJws(
+        read_header(header),
+        octets_of(payload),
+        token[: -len(signature) - 1],
+        octets_of(signature),
+    )
+
+
+def split(token: bytes) -> tuple[bytes, bytes, bytes]:
+    """The three parts of a token as they are written, or `MalformedJws`."""
+    if len(token) > MAX_LENGTH:
+        raise MalformedJws("the token is too long")
+    first = token.find(b".")
+    second = token.find(b".", first + 1)
+    if (
+        first <= 0
+        or second < 0
+        or second + 1 == len(token)
+        or token.find(b".", second + 1) > 0
+    ):
+        raise MalformedJws("a token has three parts")
+    return token[:first], token[first + 1 : second], token[second + 1 :]
+
+
+def octets_of(part: bytes) -> bytes:
+    """What a part of a token encodes, or `MalformedJws`."""
     try:
-        return UnverifiedJws(
-            _read_header(header),
-            decode_translated(payload),
-            token[: -len(signature) - 1],
-            decode_translated(signature),
-        )
+        return decode_translated(part.translate(TRANSLATION))
     except NotBase64Url:
         raise MalformedJws("a part of the token is not base64url") from None
 
@@ -119,13 +134,16 @@ class _WireHeader(msgspec.Struct, frozen=True, kw_only=True):
     zip: Any | UnsetType = UNSET
 
 
+_JSON_SPACE = b" \t\r\n"
 _header_decoder = msgspec.json.Decoder(_WireHeader)
 
 
 @lru_cache(maxsize=512)
-def _read_header(segment: bytes) -> JwsHeader:
-    """The header of a segment. Few are in use at any time, so they are remembered."""
-    octets = decode_translated(segment)
+def read_header(part: bytes) -> JwsHeader:
+    """What the first part of a token says. Few are in use at a time: remembered."""
+    octets = octets_of(part)
+    if not octets.lstrip(_JSON_SPACE).startswith(b"{"):
+        raise MalformedJws("the header is no JSON object")
     try:
         header = decode_strictly(octets, _header_decoder)
     except (AmbiguousJson, msgspec.ValidationError):

@@ -50,7 +50,7 @@ def authenticate_bearer(
     if is_access_token(bearer):
         return _member(bearer, registry, now)
     token = verify_access_token(
-        bearer, keys=verification_keys(tokens), issuer=issuer, audiences=(audience,)
+        bearer, keys=verification_keys(tokens), issuer=issuer, audiences={audience}
     )
     if token is TokenRefusal.UNKNOWN_KEY:
         return Doubt.UNKNOWN

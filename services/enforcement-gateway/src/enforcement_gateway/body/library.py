@@ -37,6 +37,11 @@ class _Body(_Event):
 _decode = msgspec.json.Decoder(_Body).decode
 
 
+def names_its_version(user_agent: bytes) -> bool:
+    """Whether the answer to the next question does not hang on the body."""
+    return _PYTHON(user_agent) is not None
+
+
 def resends_with_a_new_token(user_agent: bytes, body: bytes | None) -> bool:
     """Whether the client fetches a new token on 511 and sends the same batch again.
 

@@ -56,6 +56,7 @@ class Deny(msgspec.Struct, frozen=True):
 Verdict: TypeAlias = Admit | Deny
 
 _OFF = Enforcement.OFF
+_ENFORCE = Enforcement.ENFORCE
 _COMPROMISED = SigningKeyStatus.COMPROMISED
 
 OF_TOKENS: Mapping[TokenRefusal, Reason] = MappingProxyType(
@@ -112,6 +113,12 @@ def named_source(
     if guarded is None:
         return Naming(overlooked=None in named.values())
     return Naming(guarded, Reason.SOURCES_MIXED if len(named) > 1 else None)
+
+
+def is_enforced(write_key: str, registry: RegistryState) -> bool:
+    """Whether a request that names the key passes with a good token only."""
+    known = registry.write_keys.get(write_key)
+    return known is not None and known.live and known.source.enforcement is _ENFORCE
 
 
 def facts_about(

@@ -14,6 +14,7 @@ cdef class Exchange:
     cdef bint _started
     cdef bint _chunked_answer
     cdef bint _gone
+    cdef bint _is_final
     cdef public object door
     cdef public bint must_close
     cdef public bytes request_id
@@ -22,6 +23,9 @@ cdef class Exchange:
     cdef public object write_keys
 
     cpdef run(self, bytes body)
+    cpdef _run_plain(self, bytes body)
     cpdef _heed(self, verdict)
+    cpdef _heed_no(self, reason)
+    cpdef _deny(self, reason)
     cpdef _forward(self, client_id)
     cpdef answer_whole(self, head, bytes body)

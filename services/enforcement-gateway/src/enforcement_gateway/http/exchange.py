@@ -9,17 +9,25 @@ from typing import Protocol
 import structlog
 
 from enforcement_gateway.body.inflation import Inflation
-from enforcement_gateway.body.library import resends_with_a_new_token
+from enforcement_gateway.body.library import (
+    names_its_version,
+    resends_with_a_new_token,
+)
 from enforcement_gateway.body.write_keys import (
     read_write_keys_quickly,
     read_write_keys_strictly,
 )
 from enforcement_gateway.domain.authorization import Deny
-from enforcement_gateway.domain.denials import DENIALS, Reason, Refused, status_of
+from enforcement_gateway.domain.denials import DENIALS, Reason, Refused
 from enforcement_gateway.gate import Passed, write_keys_of
 from enforcement_gateway.http.head_template import HeadTemplate
 from enforcement_gateway.http.plans import Plan
-from enforcement_gateway.http.responses import dates, denial, options
+from enforcement_gateway.http.responses import (
+    PreparedDenial,
+    dates,
+    options,
+    prepared_denial,
+)
 from enforcement_gateway.http.routes import SCOPES, Door
 from enforcement_gateway.http.server import Server
 from enforcement_gateway.upstream.answers import AnswerHead, AnswerSource
@@ -77,6 +85,7 @@ class Exchange:
         "_chunked_answer",
         "_connection",
         "_gone",
+        "_is_final",
         "_outline",
         "_plan",
         "_readable",
@@ -120,6 +129,7 @@ class Exchange:
         self._started = False
         self._chunked_answer = False
         self._gone = False
+        self._is_final = False
         self.must_close = plan.must_close
         server.counters.requests += 1
 
@@ -145,12 +155,7 @@ class Exchange:
         self._body = body
         if plan.is_plain:
             self._readable = body
-            keys = read_write_keys_quickly(body)
-            if keys is None:
-                self._read_oddity(body)
-            else:
-                self.write_keys = keys
-                self._heed(self._server.gate.decide(self))
+            self._run_plain(body)
         elif plan.refusal is not None:
             self._deny(plan.refusal)
         elif plan.inflates:
@@ -174,7 +179,41 @@ class Exchange:
         if self._source is not None:
             self._source.resume()
 
+    # --- used by the gate ---
+
+    def confirmed(self, is_level: bool) -> None:
+        """Decide again, and finally, if the logs could be read."""
+        self._is_final = True
+        try:
+            if not is_level:
+                self._deny(Reason.VIEW_UNCONFIRMED)
+            elif self._plan.is_plain:
+                self._run_plain(self._body)
+            else:
+                self._heed(self._server.gate.decide(self))
+        except Exception as fault:  # noqa: BLE001 - others wait for the same
+            self.break_off(fault)
+
+    def break_off(self, fault: BaseException) -> None:
+        """A fault of ours; nobody may wait for an answer that never comes."""
+        logger.error("request broken off", request_id=self.request_id, exc_info=fault)
+        if not self._gone:
+            self._connection.break_answer()
+
     # --- the way in ---
+
+    def _run_plain(self, body: bytes) -> None:
+        """Only the body names write keys, and it is there as it was sent."""
+        refusal = self._server.gate.refuses(self.token, body)
+        if refusal is not None:
+            self._heed_no(refusal)
+            return
+        keys = read_write_keys_quickly(body)
+        if keys is None:
+            self._read_oddity(body)
+        else:
+            self.write_keys = keys
+            self._heed(self._server.gate.decide(self))
 
     def _run_deflated(self, inflation: Inflation) -> None:
         try:
@@ -243,17 +282,14 @@ class Exchange:
     def _heed(self, verdict: Passed | Deny) -> None:
         if isinstance(verdict, Passed):
             self._forward(verdict.client_id)
-        elif DENIALS[verdict.reason].unknown:
-            self._go_on_later(self._decide_again())
         else:
-            self._deny(verdict.reason)
+            self._heed_no(verdict.reason)
 
-    async def _decide_again(self) -> None:
-        verdict = await self._server.gate.decide_again(self)
-        if isinstance(verdict, Deny):
-            self._deny(verdict.reason)
+    def _heed_no(self, reason: Reason) -> None:
+        if DENIALS[reason].unknown and not self._is_final:
+            self._server.gate.confirm(self)
         else:
-            self._forward(verdict.client_id)
+            self._deny(reason)
 
     def _go_on_later(self, work: "asyncio._CoroutineLike[None]") -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -265,12 +301,8 @@ class Exchange:
         if task.cancelled():
             return
         fault = task.exception()
-        if fault is not None:  # ours; nobody may wait for an answer that never comes
-            logger.error(
-                "request broken off", request_id=self.request_id, exc_info=fault
-            )
-            if not self._gone:
-                self._connection.break_answer()
+        if fault is not None:
+            self.break_off(fault)
 
     # --- the way on ---
 
@@ -403,23 +435,27 @@ class Exchange:
     def _deny(self, reason: Reason) -> None:
         if self._gone:
             return
-        route = self._plan.route
-        entry = DENIALS[reason]
-        resends = entry.stale and resends_with_a_new_token(
-            self._plan.head.user_agent, self._readable
-        )
+        server = self._server
+        request_id = self.request_id
         close = self._closes
-        self._server.counters.count_denied(reason)
-        self._server.refusals.tell(
-            reason,
-            status=status_of(entry, resends=resends),
-            request_id=self.request_id,
-            address=self._connection.peer.address,
+        answer = None if close else self._plan.denials.get(reason)
+        if answer is None or answer.id_size != len(request_id):
+            answer = self._prepare(reason, close)
+        server.counters.count_denied(reason)
+        server.refusals.tell(
+            reason, answer.status, request_id, self._connection.peer.address
         )
-        answer = denial(
+        self._connection.answer(answer.filled(request_id), close)
+
+    def _prepare(self, reason: Reason, close: bool) -> PreparedDenial:
+        plan = self._plan
+        route = plan.route
+        stale = DENIALS[reason].stale
+        answer = prepared_denial(
             reason,
-            request_id=self.request_id,
-            resends=resends,
+            id_size=len(self.request_id),
+            resends=stale
+            and resends_with_a_new_token(plan.head.user_agent, self._readable),
             pixel=route is not None and route.door is Door.PIXEL,
             scope="" if route is None else SCOPES[route.door],
             allow=_EVERYWHERE
@@ -428,9 +464,11 @@ class Exchange:
             if reason is Reason.METHOD_NOT_ALLOWED
             else None,
             close=close,
-            to_head=self._plan.head.method == b"HEAD",
+            to_head=plan.head.method == b"HEAD",
         )
-        self._connection.answer(answer, close)
+        if not close and (not stale or names_its_version(plan.head.user_agent)):
+            plan.denials[reason] = answer
+        return answer
 
 
 def _work(inflation: Inflation) -> bool:

@@ -25,7 +25,7 @@ from enforcement_gateway.upstream.forwarding import Outline, Peer
 MAX_VARYING = 4
 """Fields that may be another each time; with more there is little to gain."""
 
-_TOKEN = re.compile(rb"[A-Za-z0-9\-._~+/]+=*").fullmatch
+_TOKEN_OCTETS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
 _VALUE = re.compile(rb"[\x20-\x7e]*").fullmatch
 _DIGITS = re.compile(rb"[0-9]+").search
 
@@ -129,7 +129,8 @@ class HeadTemplate:
         if end < 0:
             return 0
         token = data[start:end]
-        if _TOKEN(token) is None:
+        # RFC 6750 §2.1. Deleting is a third of the work of a regular expression.
+        if token.rstrip(b"=").translate(None, _TOKEN_OCTETS) or token[:1] in b"=":
             return 0
         self.token = token
         return end

@@ -20,6 +20,7 @@ from enforcement_gateway.credentials import (
 )
 from enforcement_gateway.domain.denials import Reason, Refused
 from enforcement_gateway.http.framing import Head
+from enforcement_gateway.http.responses import PreparedDenial
 from enforcement_gateway.http.routes import Door, Route, route_of
 from enforcement_gateway.upstream.forwarding import (
     NO_LINES,
@@ -44,7 +45,7 @@ class Plan(msgspec.Struct, kw_only=True):
     `refusal`: it is lost, whatever the body says. `must_close`: and so is the
     connection. `is_plain`: it is a tracking request with a body that is not deflated,
     and that alone names write keys. `door` and `behind` are of no meaning without a
-    route.
+    route. `denials` are answers to all such requests, once they are known.
     """
 
     head: Head
@@ -57,6 +58,7 @@ class Plan(msgspec.Struct, kw_only=True):
     must_close: bool = False
     is_plain: bool = False
     inflates: bool = False
+    denials: dict[Reason, PreparedDenial] = {}
 
 
 def plan_of(head: Head, server: "Server") -> Plan:

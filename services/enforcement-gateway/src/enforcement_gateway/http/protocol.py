@@ -407,10 +407,7 @@ class ServerConnection:
         self._server.counters.count_denied(reason)
         request_id = self._server.new_request_id()
         self._server.refusals.tell(
-            reason,
-            status=DENIALS[reason].status,
-            request_id=request_id,
-            address=self.peer.address,
+            reason, DENIALS[reason].status, request_id, self.peer.address
         )
         self.answer(denial(reason, request_id=request_id, close=True), True)
 

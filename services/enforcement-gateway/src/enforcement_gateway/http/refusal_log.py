@@ -25,14 +25,12 @@ class RefusalLog:
         self._left_out = 0
 
     def tell(
-        self, reason: Reason, *, status: int, request_id: bytes, address: bytes
+        self, reason: Reason, status: int, request_id: bytes, address: bytes
     ) -> None:
+        """Write a line, or count it where this second has had its share."""
         second = int(time.monotonic())
         if second != self._second:
-            self._second, self._lines = second, 0
-            if self._left_out:
-                logger.info("requests refused, not told one by one", n=self._left_out)
-                self._left_out = 0
+            self._begin(second)
         if self._lines >= MAX_LINES:
             self._left_out += 1
             return
@@ -44,3 +42,9 @@ class RefusalLog:
             request_id=request_id.decode(),
             client_address=address.decode(),
         )
+
+    def _begin(self, second: int) -> None:
+        self._second, self._lines = second, 0
+        if self._left_out:
+            logger.info("requests refused, not told one by one", n=self._left_out)
+            self._left_out = 0

@@ -4,8 +4,8 @@ import base64
 import time
 from collections.abc import Iterable
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
-from typing import TypeAlias
 
 import msgspec
 
@@ -42,6 +42,8 @@ class DenialBody(msgspec.Struct, frozen=True):
 class Dates:
     """The Date of answers; a second lasts for all that are given in it."""
 
+    __slots__ = ("_line", "_second")
+
     def __init__(self) -> None:
         self._second = -1
         self._line = b""
@@ -64,6 +66,26 @@ def status_line(status: int, phrase: bytes | None = None) -> bytes:
     return b"HTTP/1.1 %d %b\r\n" % (status, phrase)
 
 
+class PreparedDenial:
+    """A whole answer but for its date and the id of the request.
+
+    For ids of one length, because the length of the body hangs on theirs.
+    """
+
+    __slots__ = ("_around_ids", "_start", "id_size", "status")
+
+    def __init__(
+        self, status: int, id_size: int, start: bytes, around_ids: list[bytes]
+    ) -> None:
+        self.status = status
+        self.id_size = id_size
+        self._start = start
+        self._around_ids = around_ids
+
+    def filled(self, request_id: bytes) -> bytes:
+        return self._start + dates.line() + request_id.join(self._around_ids)
+
+
 def denial(
     reason: Reason,
     *,
@@ -75,42 +97,54 @@ def denial(
     close: bool = False,
     to_head: bool = False,
 ) -> bytes:
-    """The whole answer for `reason`.
+    """The whole answer for `reason`. The rest is as in `prepared_denial`."""
+    return prepared_denial(
+        reason,
+        id_size=len(request_id),
+        resends=resends,
+        pixel=pixel,
+        scope=scope,
+        allow=allow,
+        close=close,
+        to_head=to_head,
+    ).filled(request_id)
+
+
+@lru_cache(maxsize=1024)
+def prepared_denial(
+    reason: Reason,
+    *,
+    id_size: int,
+    resends: bool,
+    pixel: bool,
+    scope: str,
+    allow: bytes | None,
+    close: bool,
+    to_head: bool,
+) -> PreparedDenial:
+    """The answer for `reason` to every request of one manner.
 
     `resends`: the client sends again with a new token on 511. `pixel`: it expects an
     image, whatever happens. `close`: this connection ends with the answer. `to_head`:
     only the head may be sent (RFC 9110 §9.3.2).
     """
-    # The length of the body hangs on that of the id, so the id's length is in the key.
-    manner = (
-        (reason, len(request_id), scope, allow),
-        (resends, pixel, close, to_head),
+    hole = _HOLE[:id_size]
+    start, rest = _written_denial(
+        reason,
+        request_id=hole.decode(),
+        resends=resends,
+        pixel=pixel,
+        scope=scope,
+        allow=allow,
+        close=close,
+        to_head=to_head,
     )
-    known = _known_denials.get(manner)
-    if known is None:
-        hole = _HOLE[: len(request_id)]
-        start, rest = _written_denial(
-            reason,
-            request_id=hole.decode(),
-            resends=resends,
-            pixel=pixel,
-            scope=scope,
-            allow=allow,
-            close=close,
-            to_head=to_head,
-        )
-        known = _known_denials[manner] = (start, rest.split(hole))
-    start, around_ids = known
-    return start + dates.line() + request_id.join(around_ids)
+    status = status_of(DENIALS[reason], resends=resends)
+    return PreparedDenial(status, id_size, start, rest.split(hole))
 
 
 _HOLE = b"~" * 64
 """Stands for a request id until it is known. Ids are shorter; no text has tildes."""
-
-_Manner: TypeAlias = tuple[
-    tuple[Reason, int, str, bytes | None], tuple[bool, bool, bool, bool]
-]
-_known_denials: dict[_Manner, tuple[bytes, list[bytes]]] = {}
 
 
 def _written_denial(

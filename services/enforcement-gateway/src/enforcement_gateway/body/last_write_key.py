@@ -1,0 +1,34 @@
+"""The write key at the end of a body, without reading what stands in front of it.
+
+Enough for a refusal, and for nothing else: a body may name other keys as well, or be no
+JSON at all. Then it is refused too, for one reason or another (ADR 28).
+"""
+
+import re
+
+MAX_TAIL = 512
+"""Octets in which it is looked for."""
+
+_NAME = b'"writeKey"'
+_TAIL = re.compile(
+    # Strings without an escape, so that each quote begins or ends one.
+    rb'"writeKey"[ \t\r\n]*:[ \t\r\n]*"([ !#-\[\]-~]*)"'
+    rb'(?:[ \t\r\n]*,[ \t\r\n]*"[^"\\]*"[ \t\r\n]*:[ \t\r\n]*"[^"\\]*")*'
+    rb"[ \t\r\n]*\}[ \t\r\n]*\Z"
+).match
+_BACKSLASH = ord("\\")
+
+
+def last_write_key(body: bytes) -> str | None:
+    """The key that a body names if it is JSON at all; None if that is not plain to see.
+
+    It is taken from the last members of the outermost object, which end with the body.
+    Read backwards from there, each quote ends a string or begins one, and no text in
+    a string looks the same.
+    """
+    size = len(body)
+    start = body.rfind(_NAME, size - MAX_TAIL if size > MAX_TAIL else 0)
+    if start < 1 or body[start - 1] == _BACKSLASH:
+        return None
+    tail = _TAIL(body, start)
+    return None if tail is None else tail[1].decode("ascii")

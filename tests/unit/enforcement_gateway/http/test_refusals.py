@@ -1,0 +1,261 @@
+"""Refusals on a connection: each request gets its own answer, from what is known."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from enforcement_gateway.counters import Counters
+from enforcement_gateway.domain.authorization import Deny
+from enforcement_gateway.domain.denials import Reason
+from enforcement_gateway.gate import Passed
+from enforcement_gateway.http import refusal_log
+from enforcement_gateway.http.protocol import ServerConnection
+from enforcement_gateway.http.refusal_log import MAX_LINES, RefusalLog
+from enforcement_gateway.http.responses import dates, denial
+from enforcement_gateway.http.routes import SCOPES, Door
+from enforcement_gateway.http.server import Behind, Limits, Server
+from enforcement_gateway.upstream.forwarding import UpstreamAuthorization
+from enforcement_gateway.upstream.pool import Origin
+
+PYTHON = b"analytics-python/2.4.0"
+OLD_PYTHON = b"analytics-python/2.3.0"
+NODE = b"node-fetch/1.0"
+
+
+def node_body(version: str) -> bytes:
+    library = {"name": "@segment/analytics-node", "version": version}
+    batch = [{"context": {"library": library}}]
+    return json.dumps({"batch": batch, "writeKey": "k"}).encode()
+
+
+class Gate:
+    """Says what a test says: to a first look, and by the whole of the rules."""
+
+    def __init__(self) -> None:
+        self.refusal: Reason | None = None
+        self.verdict: Passed | Deny = Passed()
+        self.waiting = []
+
+    def refuses(self, token: bytes | Reason, body: bytes) -> Reason | None:
+        del token, body
+        return self.refusal
+
+    def decide(self, asked: object) -> Passed | Deny:
+        del asked
+        return self.verdict
+
+    def confirm(self, waiting: object) -> None:
+        self.waiting.append(waiting)
+
+
+class Transport:
+    def __init__(self) -> None:
+        self.written = b""
+        self.aborted = self.closed = False
+
+    def get_extra_info(self, name: str) -> object:
+        return ("192.0.2.1", 5) if name == "peername" else None
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        self.closed = True
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+class Client:
+    """One connection to a gateway whose gate a test holds."""
+
+    def __init__(self) -> None:
+        self.gate = Gate()
+        self.forwarded = []
+        pool = SimpleNamespace(
+            origin=Origin.of("http://upstream.test"),
+            send=lambda request, _: self.forwarded.append(request),
+        )
+        self.server = Server(
+            self.gate,
+            Counters(),
+            {Door.TRACKING: Behind(pool, UpstreamAuthorization.NONE)},
+            limits=Limits(),
+        )
+        self.transport = Transport()
+        self.connection = ServerConnection(self.server)
+        self.connection.connection_made(self.transport)
+
+    def ask(
+        self,
+        body: bytes = b'{"writeKey":"k"}',
+        agent: bytes = PYTHON,
+        more: bytes = b"",
+    ) -> bytes:
+        """What is answered at once to a request with a bearer."""
+        self.transport.written = b""
+        self.connection.data_received(
+            b"POST /v1/batch HTTP/1.1\r\nHost: a\r\nUser-Agent: %b\r\n%b"
+            b"Authorization: Bearer x.y.z\r\nContent-Length: %d\r\n\r\n%b"
+            % (agent, more, len(body), body)
+        )
+        return self.transport.written
+
+    @property
+    def last_id(self) -> bytes:
+        """That of the last answer, which is in its head and in its body."""
+        head, _, body = self.transport.written.partition(b"\r\n\r\n")
+        (line,) = [x for x in head.split(b"\r\n") if x.startswith(b"X-Request-Id: ")]
+        request_id = line.removeprefix(b"X-Request-Id: ")
+        assert json.loads(body)["request_id"] == request_id.decode()
+        return request_id
+
+
+@pytest.fixture
+async def client() -> Client:
+    return Client()
+
+
+class TestAnswers:
+    async def test_each_is_the_one_that_is_written_from_scratch(self, client) -> None:
+        """With the next id, and with the date of now."""
+        ids = set()
+        for reason in 2 * (Reason.TOKEN_MALFORMED, Reason.TOKEN_EXPIRED):
+            client.gate.refusal = reason
+            answer = client.ask()
+            ids.add(client.last_id)
+            assert answer == denial(
+                reason,
+                request_id=client.last_id,
+                resends=True,
+                scope=SCOPES[Door.TRACKING],
+            )
+            assert dates.line() in answer
+        assert len(ids) == 4
+        assert client.server.counters.denied == {
+            Reason.TOKEN_MALFORMED: 2,
+            Reason.TOKEN_EXPIRED: 2,
+        }
+
+    async def test_an_id_may_grow_longer(self, client) -> None:
+        client.gate.refusal = Reason.TOKEN_MALFORMED
+        lengths = set()
+        for _ in range(20):
+            head, _, body = client.ask().partition(b"\r\n\r\n")
+            assert b"Content-Length: %d\r\n" % len(body) in head
+            lengths.add(len(client.last_id))
+        assert len(lengths) == 2
+
+    @pytest.mark.parametrize(
+        ("agent", "body", "status"),
+        [
+            (PYTHON, b'{"writeKey":"k"}', b"511"),
+            (OLD_PYTHON, b'{"writeKey":"k"}', b"401"),
+            (NODE, node_body("3.1.0"), b"511"),
+            (NODE, node_body("3.0.0"), b"401"),
+        ],
+    )
+    async def test_a_stale_token_is_told_as_each_client_needs_it(
+        self, client, agent, body, status
+    ) -> None:
+        client.gate.refusal = Reason.TOKEN_EXPIRED
+        for _ in range(3):
+            assert client.ask(body, agent).startswith(b"HTTP/1.1 %b " % status)
+
+    async def test_one_head_may_bring_bodies_of_different_clients(self, client) -> None:
+        client.gate.refusal = Reason.TOKEN_EXPIRED
+        for version, status in (
+            ("3.1.0", b"511"),
+            ("3.0.0", b"401"),
+            ("3.2.0", b"511"),
+        ):
+            answer = client.ask(node_body(version), NODE)
+            assert answer.startswith(b"HTTP/1.1 %b " % status)
+
+    async def test_whoever_is_to_go_is_told_so(self, client) -> None:
+        client.gate.refusal = Reason.TOKEN_MALFORMED
+        assert b"Connection: close" not in client.ask()
+        client.server.draining = True
+        assert b"\r\nConnection: close\r\n" in client.ask()
+        assert client.transport.closed
+
+    async def test_nothing_of_the_token_is_in_it(self, client) -> None:
+        client.gate.refusal = Reason.TOKEN_MALFORMED
+        assert b"x.y.z" not in client.ask()
+
+
+class TestUnknown:
+    async def test_it_is_told_once_the_logs_were_read(self, client) -> None:
+        client.gate.refusal = Reason.TOKEN_SIGNING_KEY_UNKNOWN
+        assert client.ask() == b""
+        (waiting,) = client.gate.waiting
+        waiting.confirmed(True)
+        assert client.transport.written.startswith(b"HTTP/1.1 401 ")
+        assert b"token_signing_key_unknown" in client.transport.written
+        assert len(client.gate.waiting) == 1
+
+    async def test_what_has_come_to_be_known_passes(self, client) -> None:
+        client.gate.verdict = Deny(Reason.APP_UNKNOWN)
+        assert client.ask() == b""
+        client.gate.verdict = Passed("app_1")
+        (waiting,) = client.gate.waiting
+        waiting.confirmed(True)
+        assert client.transport.written == b""
+        (request,) = client.forwarded
+        assert b"app_1" in request
+
+    async def test_nothing_is_said_while_nobody_can_be_asked(self, client) -> None:
+        client.gate.refusal = Reason.TOKEN_SIGNING_KEY_UNKNOWN
+        client.ask()
+        (waiting,) = client.gate.waiting
+        waiting.confirmed(False)
+        assert client.transport.written.startswith(b"HTTP/1.1 503 ")
+        assert client.server.counters.denied == {Reason.VIEW_UNCONFIRMED: 1}
+
+    async def test_a_fault_of_ours_breaks_the_connection_off(self, client) -> None:
+        client.gate.refusal = Reason.TOKEN_SIGNING_KEY_UNKNOWN
+        client.ask()
+        (waiting,) = client.gate.waiting
+        client.gate.refuses = None
+        waiting.confirmed(True)
+        assert client.transport.aborted
+        assert client.transport.written == b""
+
+    async def test_a_client_that_left_hears_nothing(self, client) -> None:
+        client.gate.refusal = Reason.TOKEN_SIGNING_KEY_UNKNOWN
+        client.ask()
+        client.connection.connection_lost(None)
+        (waiting,) = client.gate.waiting
+        waiting.confirmed(True)
+        assert client.transport.written == b""
+        assert client.server.counters.denied == {}
+
+
+class TestLog:
+    def test_a_flood_is_counted_and_told_in_one_line(self, monkeypatch) -> None:
+        clock = SimpleNamespace(monotonic=lambda: clock.now, now=100.5)
+        told = []
+        logger = SimpleNamespace(info=lambda event, **fields: told.append(fields))
+        monkeypatch.setattr(refusal_log, "time", clock)
+        monkeypatch.setattr(refusal_log, "logger", logger)
+        log = RefusalLog()
+        for number in range(1000):
+            log.tell(Reason.TOKEN_MALFORMED, 401, b"id-%d" % number, b"192.0.2.1")
+        assert len(told) == MAX_LINES
+        assert told[0] == {
+            "reason": "token_malformed",
+            "status": 401,
+            "request_id": "id-0",
+            "client_address": "192.0.2.1",
+        }
+        clock.now += 1
+        log.tell(Reason.TOKEN_EXPIRED, 511, b"id-1000", b"192.0.2.1")
+        assert told[MAX_LINES] == {"n": 1000 - MAX_LINES}
+        assert told[MAX_LINES + 1]["reason"] == "token_expired"

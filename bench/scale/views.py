@@ -56,7 +56,7 @@ def view_of(
     """A view that has just been level; `last` stands for the hash of both logs."""
     view = empty_view()
     states: Sequence[Any] = (registry, tokens)
-    for subscription, state in zip(view.subscriptions, states, strict=True):
+    for subscription, state in zip(view.logs.subscriptions, states, strict=True):
         subscription.restore(
             Replica(subscription.log, state, position=POSITION, last=last),
             polled_at=Moment.now(),
@@ -66,4 +66,4 @@ def view_of(
 
 
 def snapshot_of(view: SubscribedView, folder: Path) -> SnapshotFile:
-    return SnapshotFile(folder / SNAPSHOT, view.subscriptions)
+    return SnapshotFile(folder / SNAPSHOT, view.logs.subscriptions)

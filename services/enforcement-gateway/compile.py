@@ -18,18 +18,23 @@ from setuptools.command.build_ext import build_ext
 HOT_PATH = (
     "body.last_write_key",
     "body.write_keys",
+    "counters",
     "domain.authorization",
     "gate",
     "http.exchange",
     "http.head_template",
+    "http.plans",
     "http.protocol",
     "http.refusal_log",
     "http.responses",
+    "http.server",
+    "upstream.answers",
     "upstream.connection",
     "upstream.forwarding",
     "upstream.known_answers",
     "upstream.pool",
     "verification",
+    "view",
 )
 PACKAGE = "enforcement_gateway"
 SOURCES = Path(__file__).parent / "src"

@@ -30,11 +30,11 @@ from enforcement_gateway.http.server import Behind, Limits, Server
 from enforcement_gateway.upstream.forwarding import UpstreamAuthorization
 from enforcement_gateway.upstream.pool import Origin, Pool
 from enforcement_gateway.verification import Verifier
+from enforcement_gateway.view import View
 from tollgate.events.registry import Enforcement
 from tollgate.messaging.subscription import NotLevel
 from tollgate.oauth.access_tokens import access_token_claims, mint_access_token
 from tollgate.oauth.scopes import DEFAULT_AUDIENCES, Scope, audiences_of
-from tollgate.projections.moments import Moment
 from tollgate.registry.oauth_app import AppKey, OAuthApp
 from tollgate.registry.source import Source
 from tollgate.registry.state import RegistryState, WriteKey
@@ -52,7 +52,7 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], Any]]:
     return {"uvloop": uvloop.new_event_loop}
 
 
-class StaticView:
+class StaticView(View):
     """A view that is as fresh as a test says."""
 
     def __init__(self) -> None:
@@ -62,8 +62,11 @@ class StaticView:
         self.refreshes = 0
         self.on_refresh: Callable[[], None] | None = None
 
-    def fresh(self, now: Moment) -> bool:
-        del now
+    def look(self) -> None:
+        """What a test put there is what it says."""
+
+    def fresh_at(self, boottime: float, wall: float) -> bool:
+        del boottime, wall
         return self.is_fresh
 
     async def refresh(self) -> None:

@@ -8,7 +8,6 @@ import socket
 import struct
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -206,12 +205,12 @@ class TestOurOwnFaults:
         assert gateway.upstream.requests == []
 
     async def test_a_failure_in_a_decision_ends_the_connection(
-        self, gateway, monkeypatch
+        self, gateway, world, monkeypatch
     ):
-        def fail(_):
+        def fail():
             raise RuntimeError("a fault of ours")
 
-        monkeypatch.setattr(gateway.server, "gate", SimpleNamespace(decide=fail))
+        monkeypatch.setattr(world.view, "look", fail)
         told = []
         asyncio.get_running_loop().set_exception_handler(
             lambda _, context: told.append(context)

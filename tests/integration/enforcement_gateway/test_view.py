@@ -11,7 +11,11 @@ from enforcement_gateway.view import SubscribedView
 from tollgate.background import running
 from tollgate.events.registry import Enforcement, OAuthAppDisconnected
 from tollgate.messaging.metrics import SubscriptionMetrics
-from tollgate.messaging.subscription import REFRESH_DEADLINE, Subscription
+from tollgate.messaging.subscription import (
+    NEVER_POLLED,
+    REFRESH_DEADLINE,
+    Subscription,
+)
 from tollgate.registry.state import RegistryState
 from tollgate.testing.keys import signing_key
 from tollgate.testing.memory_log import MemoryLog
@@ -61,7 +65,7 @@ class Followed:
     @property
     def is_level(self):
         return (
-            self.view.ready
+            self.view.logs.ready
             and self.subscriptions[0].hash == self.registry.head.hash
             and self.subscriptions[1].hash == self.tokens.head.hash
         )
@@ -80,7 +84,7 @@ class Followed:
 async def followed(make_gateway, world, monkeypatch):
     monkeypatch.setattr(facts, "ISSUER", "https://issuer.test")
     followed = Followed(make_gateway, world)
-    async with running(followed.view.run()):
+    async with running(followed.view.logs.run()):
         await followed.start()
         yield followed
 
@@ -174,9 +178,9 @@ async def test_what_must_be_understood_and_is_not_makes_it_refuse(followed):
     followed.tokens.append_raw("signing_key-x", "signing_key.blessed", b"{}")
     stopped = followed.subscriptions[1]
     await until(lambda: stopped.status().stopped is not None)
-    assert not followed.view.ready
+    assert not followed.view.logs.ready
     assert (await followed.ask()).status == 200, "for as long as it may be old"
-    stopped._max_age = 0.0
+    stopped.fresh_until = NEVER_POLLED
     answer = await followed.ask()
     assert (answer.status, code_of(answer)) == (503, "view_too_old")
 

@@ -5,12 +5,12 @@ from enforcement_gateway.domain.denials import Reason
 
 
 def counted(requests, now, *reasons):
-    tally = Counters()
-    tally.requests = requests
-    tally.connections_now = now
+    counters = Counters()
+    counters.requests = requests
+    counters.connections_now = now
     for reason in reasons:
-        tally.count_denied(reason)
-    return tally
+        counters.count_denied(reason)
+    return counters.tally()
 
 
 def test_workers_add_up():

@@ -18,6 +18,7 @@ from enforcement_gateway.domain.denials import Reason, Refused
 from enforcement_gateway.gate import Gate, Passed, write_keys_of
 from enforcement_gateway.http.routes import Door
 from enforcement_gateway.verification import Verifier
+from enforcement_gateway.view import View
 from tollgate.events.registry import Enforcement, ScopesChanged
 from tollgate.events.tokens import TokenRevoked
 from tollgate.messaging.subscription import NotLevel
@@ -32,7 +33,7 @@ ISSUER = "https://issuer.test"
 KEY = signing_key()
 
 
-class View(FoldedLogs):
+class FoldedView(FoldedLogs, View):
     """As fresh as a test says, and refreshed by recording `unheard`."""
 
     def __init__(self) -> None:
@@ -46,8 +47,12 @@ class View(FoldedLogs):
         self.source("reporting", Enforcement.REPORT, "app_1")
         self.source("open")
 
-    def fresh(self, now: Moment) -> bool:
-        assert abs(now.wall - time.time()) < 60
+    def look(self) -> None:
+        """What was recorded is what it says."""
+
+    def fresh_at(self, boottime: float, wall: float) -> bool:
+        assert abs(wall - time.time()) < 60
+        assert abs(boottime - Moment.now().boottime) < 60
         return self.is_fresh
 
     async def refresh(self) -> None:
@@ -58,8 +63,8 @@ class View(FoldedLogs):
 
 
 @pytest.fixture
-def view() -> View:
-    return View()
+def view() -> FoldedView:
+    return FoldedView()
 
 
 @pytest.fixture
@@ -67,7 +72,9 @@ def counters() -> Counters:
     return Counters()
 
 
-def gate_of(view: View, counters: Counters | None = None, **settings: bool) -> Gate:
+def gate_of(
+    view: FoldedView, counters: Counters | None = None, **settings: bool
+) -> Gate:
     return Gate(
         view,
         Verifier(ISSUER),

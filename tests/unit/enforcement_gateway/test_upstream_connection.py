@@ -2,7 +2,8 @@
 
 import pytest
 
-from enforcement_gateway.upstream.connection import UpstreamConnection
+from enforcement_gateway.upstream.answers import Answers
+from enforcement_gateway.upstream.connection import Owner, UpstreamConnection
 from tollgate.testing.raw_http import OK
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -42,7 +43,7 @@ class Transport:
     abort = close
 
 
-class Pool:
+class Pool(Owner):
     def __init__(self):
         self.idle = []
 
@@ -53,7 +54,7 @@ class Pool:
         pass
 
 
-class CongestedClient:
+class CongestedClient(Answers):
     """Asks the source to wait with each piece, as a slow client makes us do."""
 
     def __init__(self):

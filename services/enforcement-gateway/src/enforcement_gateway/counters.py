@@ -42,7 +42,7 @@ class Tally(msgspec.Struct, kw_only=True):
     body_bytes: int = 0
     body_bytes_now: int = 0
 
-    def add(self, other: "Tally", *, gone: bool = False) -> None:
+    def add(self, other: "Tally | Counters", *, gone: bool = False) -> None:
         """Take over what another worker counted; `gone` if it runs no more."""
         for field in self.__struct_fields__:
             theirs: Any = getattr(other, field)
@@ -54,20 +54,80 @@ class Tally(msgspec.Struct, kw_only=True):
                 setattr(self, field, ours + theirs)
 
 
-class Counters(Tally, kw_only=True):
-    """The counters as the worker counts, with the samples of `report`."""
+class Counters:
+    """The counters as the worker counts, with the samples of `report`.
 
-    samples: deque[WouldBeDenial] = msgspec.field(
-        default_factory=lambda: deque(maxlen=MAX_SAMPLES)
+    Fields are those of a `Tally`. Not one of its kind, because these are plain numbers
+    where this module is compiled.
+    """
+
+    __slots__ = (
+        "_answered_otherwise",
+        "_succeeded",
+        "admitted",
+        "body_bytes",
+        "body_bytes_now",
+        "confirmations",
+        "connections",
+        "connections_now",
+        "denied",
+        "open",
+        "reported",
+        "requests",
+        "samples",
+        "upstream_connections",
+        "upstream_connections_now",
     )
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.admitted = 0
+        self.open = 0
+        self.reported: dict[Reason, int] = {}
+        self.denied: dict[Reason, int] = {}
+        self._succeeded = 0
+        self._answered_otherwise: dict[int, int] = {}
+        self.connections = 0
+        self.connections_now = 0
+        self.upstream_connections = 0
+        self.upstream_connections_now = 0
+        self.confirmations = 0
+        self.body_bytes = 0
+        self.body_bytes_now = 0
+        self.samples: deque[WouldBeDenial] = deque(maxlen=MAX_SAMPLES)
+
+    @property
+    def answered(self) -> dict[int, int]:
+        """By the upstream's class of status."""
+        if not self._succeeded:
+            return dict(self._answered_otherwise)
+        return {_SUCCESS: self._succeeded, **self._answered_otherwise}
+
+    def tally(self) -> Tally:
+        """What was counted until now."""
+        total = Tally()
+        total.add(self)
+        return total
+
+    def count_admitted(self) -> None:
+        """A request that goes on for a verified app, at once."""
+        self.requests += 1
+        self.admitted += 1
 
     def count_denied(self, reason: Reason) -> None:
         self.denied[reason] = self.denied.get(reason, 0) + 1
 
     def count_answered(self, status: int) -> None:
         hundreds = status // 100
-        self.answered[hundreds] = self.answered.get(hundreds, 0) + 1
+        if hundreds == _SUCCESS:
+            self._succeeded += 1
+        else:
+            others = self._answered_otherwise
+            others[hundreds] = others.get(hundreds, 0) + 1
 
     def count_reported(self, sample: WouldBeDenial) -> None:
         self.reported[sample.reason] = self.reported.get(sample.reason, 0) + 1
         self.samples.append(sample)
+
+
+_SUCCESS = 2

@@ -1,16 +1,35 @@
+# Types for the compiled build (ADR 26). The source beside it runs as it is.
+import cython
+
+from enforcement_gateway.counters cimport Counters
+from enforcement_gateway.domain.authorization cimport (
+    Demand,
+    KnownToken,
+    admits_plainly,
+    is_enforced,
+)
+from enforcement_gateway.view cimport View
+
+
 cdef class Gate:
-    cdef object _view
+    cdef View _view
     cdef object _verifier
-    cdef object _counters
+    cdef dict _remembered
+    cdef Counters _counters
     cdef object _audiences
     cdef bint _admit_unknown
     cdef object _keys
     cdef list _waiting
     cdef object _reading
-    cdef tuple _tracking_door
+    cdef Demand _to_track
 
+    @cython.locals(known=KnownToken)
     cpdef decide(self, asked)
-    cdef bint _admits_plainly(self, token, write_key) except -1
+    cpdef KnownToken known(self, bytes token)
+    @cython.locals(view=View, wall=double)
+    cpdef bint admits_plainly(self, KnownToken token, str write_key) except -1
+    @cython.locals(view=View)
     cpdef _decide(self, asked)
+    @cython.locals(view=View)
     cpdef refuses(self, token, bytes body)
     cpdef confirm(self, waiting)

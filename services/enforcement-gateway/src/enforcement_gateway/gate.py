@@ -6,6 +6,7 @@ something is unknown, the caller has `Gate.confirm` read the logs, and decides a
 
 import asyncio
 from collections.abc import Mapping
+from time import time as _wall
 from typing import Protocol
 
 import msgspec
@@ -20,13 +21,14 @@ from enforcement_gateway.credentials import (
 )
 from enforcement_gateway.domain.authorization import (
     Admit,
+    Demand,
     Deny,
+    KnownToken,
     Naming,
     admits_plainly,
     authorize,
     facts_about,
     is_enforced,
-    is_plainly_timely,
     named_source,
 )
 from enforcement_gateway.domain.denials import Reason
@@ -37,7 +39,7 @@ from tollgate.events.registry import Enforcement
 from tollgate.messaging.subscription import NotLevel
 from tollgate.oauth.access_tokens import VerifiedAccessToken
 from tollgate.oauth.scopes import Scope
-from tollgate.projections.moments import Moment
+from tollgate.projections.moments import boottime as _boottime
 
 
 class Asked(Protocol):
@@ -131,6 +133,7 @@ class Gate:
     ) -> None:
         self._view = view
         self._verifier = verifier
+        self._remembered = verifier.remembered
         self._counters = counters
         self._audiences = audiences
         self._admit_unknown = admit_unknown
@@ -138,7 +141,7 @@ class Gate:
         self._waiting: list[Waiting] = []
         self._reading: asyncio.Task[None] | None = None
         scope = SCOPES[_TRACKING]
-        self._tracking_door = (scope.value, audiences[scope])
+        self._to_track = Demand(scope.value, audiences[scope])
 
     def decide(self, asked: Asked) -> Passed | Deny:
         """Pass or deny, by what is known now."""
@@ -150,25 +153,35 @@ class Gate:
             and asked.door is _TRACKING
             and asked.source_id is None
         ):
-            verified = self._verifier.remembered.get(token)
-            if verified is not None and self._admits_plainly(verified, write_keys[0]):
+            known = self._remembered.get(token)
+            if known is not None and self.admits_plainly(known, write_keys[0]):
                 self._counters.admitted += 1
-                return Passed(verified.client_id)
+                return Passed(known.client_id)
         return self._decide(asked)
 
-    def _admits_plainly(self, token: VerifiedAccessToken, write_key: str) -> bool:
-        """Whether it is an everyday yes. Else nothing is known yet."""
+    def known(self, token: bytes) -> KnownToken | None:
+        """What the issuer is known to have signed, if this is it."""
+        return self._remembered.get(token)
+
+    def admits_plainly(self, token: KnownToken, write_key: str) -> bool:
+        """Whether it is an everyday yes that the token may track with that write key.
+
+        Else nothing is known yet: `decide` finds out.
+        """
         view = self._view
+        view.look()
         if not admits_plainly(
-            token, write_key, view.registry, view.tokens, self._tracking_door
+            token, write_key, view.registry, view.tokens, self._to_track
         ):
             return False
-        now = Moment.now()  # after the view was read, never before
-        return is_plainly_timely(token, now.wall) and view.fresh(now)
+        # The clocks after the view was read, never before.
+        wall = _wall()
+        return token.is_plainly_timely(wall) and view.fresh_at(_boottime(), wall)
 
     def _decide(self, asked: Asked) -> Passed | Deny:
         """By the whole of the rules."""
         view = self._view
+        view.look()
         registry = view.registry
         door = asked.door
         naming = NO_SOURCE
@@ -182,7 +195,7 @@ class Gate:
             if naming.source is None:
                 if naming.reason is not None:
                     return Deny(naming.reason)
-                if naming.overlooked and not view.fresh(Moment.now()):
+                if naming.overlooked and not view.fresh_at(_boottime(), _wall()):
                     return Deny(Reason.VIEW_TOO_OLD)
                 self._counters.open += 1
                 return PASSED
@@ -193,22 +206,22 @@ class Gate:
             else token
         )
         facts = facts_about(shown, naming, registry, view.tokens)
-        now = Moment.now()  # after the view was read, never before
+        wall = _wall()  # after the view was read, never before
         scope = SCOPES[door]
         verdict = authorize(
             shown,
             facts,
             scope=scope,
             audience=self._audiences[scope],
-            now=now.wall,
-            fresh=view.fresh(now),
+            now=wall,
+            fresh=view.fresh_at(_boottime(), wall),
         )
         if isinstance(verdict, Admit):
             self._counters.admitted += 1
             return Passed(verdict.client_id)
         source = naming.source
         if source is not None and source.enforcement is Enforcement.REPORT:
-            self._report(verdict.reason, source.id, shown, asked, now.wall)
+            self._report(verdict.reason, source.id, shown, asked, wall)
             return PASSED
         return verdict
 
@@ -222,13 +235,14 @@ class Gate:
         if isinstance(token, bytes) and token in verifier.remembered:
             return None
         view = self._view
+        view.look()
         write_key = last_write_key(body)
         if write_key is None or not is_enforced(write_key, view.registry):
             return None
         shown = (
             verifier.verify(token, self._keys) if isinstance(token, bytes) else token
         )
-        if isinstance(shown, Reason) and view.fresh(Moment.now()):
+        if isinstance(shown, Reason) and view.fresh_at(_boottime(), _wall()):
             return shown
         return None
 

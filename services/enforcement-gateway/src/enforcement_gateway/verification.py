@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
-from enforcement_gateway.domain.authorization import OF_TOKENS
+from enforcement_gateway.domain.authorization import OF_TOKENS, KnownToken
 from enforcement_gateway.domain.denials import Reason
 from enforcement_gateway.view import View
 from tollgate.oauth.access_tokens import VerifiedAccessToken, verify_access_token
@@ -60,13 +60,13 @@ class Verifier:
         self._issuer = issuer
         self._audiences = audiences
         self._max_remembered = remembered
-        self.remembered: dict[bytes, VerifiedAccessToken] = {}
+        self.remembered: dict[bytes, KnownToken] = {}
 
     def verify(self, token: bytes, keys: SigningKeys) -> VerifiedAccessToken | Reason:
         """What the issuer signed, which may be over soon, or why it is none."""
         known = self.remembered.get(token)
         if known is not None:
-            return known
+            return known.verified
         verified = verify_access_token(
             token,
             keys=keys,
@@ -86,4 +86,4 @@ class Verifier:
         if len(self.remembered) >= self._max_remembered:
             for oldest in list(self.remembered)[: (self._max_remembered + 1) // 2]:
                 del self.remembered[oldest]
-        self.remembered[token] = verified
+        self.remembered[token] = KnownToken(verified)

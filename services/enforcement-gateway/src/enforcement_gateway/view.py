@@ -1,48 +1,78 @@
 """What the gate needs to know, and how it asks whether that is recent enough."""
 
-from typing import Protocol
-
 from tollgate.messaging.subscription import Subscription
 from tollgate.projections.moments import Moment
-from tollgate.projections.view import View as ProjectedView
+from tollgate.projections.view import View as Logs
 from tollgate.registry.state import RegistryState
 from tollgate.tokens.state import TokensState
 
 
-class View(Protocol):
-    """Two logs, folded. The states are other objects after a rebuild: ask each time."""
+class View:
+    """Two logs, folded: `registry` and `tokens`, as `look` found them last.
 
-    @property
-    def registry(self) -> RegistryState: ...
+    They are other objects after a rebuild, so every decision begins with a look, and
+    asks whether that was recent enough after it has read them.
+    """
 
-    @property
-    def tokens(self) -> TokensState: ...
+    __slots__ = ("registry", "tokens")
 
-    def fresh(self, now: Moment) -> bool:
-        """Whether decisions may be taken from what was read before `now` was."""
-        ...
+    registry: RegistryState
+    tokens: TokensState
+
+    def look(self) -> None:
+        """Let `registry` and `tokens` be what decisions are taken from now."""
+        raise NotImplementedError
+
+    def fresh_at(self, boottime: float, wall: float) -> bool:
+        """Whether decisions may be taken from them at that `Moment`."""
+        raise NotImplementedError
 
     async def refresh(self) -> None:
         """Apply all that the logs held when this was called, or raise `NotLevel`."""
-        ...
+        raise NotImplementedError
 
 
-class SubscribedView(ProjectedView):
-    """The view as subscriptions to the owners' logs keep it."""
+class SubscribedView(View):
+    """The view as subscriptions to the owners' logs keep it; `logs` are the two."""
+
+    __slots__ = (
+        "_boottime",
+        "_of_registry",
+        "_of_tokens",
+        "_registry_log",
+        "_tokens_log",
+        "_wall",
+        "logs",
+    )
 
     def __init__(
         self,
         registry: Subscription[RegistryState],
         tokens: Subscription[TokensState],
     ) -> None:
-        super().__init__(registry, tokens)
-        self._registry = registry
-        self._tokens = tokens
+        self.logs = Logs(registry, tokens)
+        self._registry_log = registry
+        self._tokens_log = tokens
+        self._note(registry.fresh_until, tokens.fresh_until)
+        self.look()
 
-    @property
-    def registry(self) -> RegistryState:
-        return self._registry.state
+    def look(self) -> None:
+        self.registry = self._registry_log.state
+        self.tokens = self._tokens_log.state
 
-    @property
-    def tokens(self) -> TokensState:
-        return self._tokens.state
+    def fresh_at(self, boottime: float, wall: float) -> bool:
+        of_registry = self._registry_log.fresh_until
+        of_tokens = self._tokens_log.fresh_until
+        if of_registry is not self._of_registry or of_tokens is not self._of_tokens:
+            self._note(of_registry, of_tokens)
+        return boottime <= self._boottime and wall <= self._wall
+
+    async def refresh(self) -> None:
+        await self.logs.refresh()
+
+    def _note(self, of_registry: Moment, of_tokens: Moment) -> None:
+        """Both must be fresh, so the earlier end counts, by each clock."""
+        self._of_registry = of_registry
+        self._of_tokens = of_tokens
+        self._boottime = min(of_registry.boottime, of_tokens.boottime)
+        self._wall = min(of_registry.wall, of_tokens.wall)

@@ -21,7 +21,7 @@ import structlog
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from enforcement_gateway.counters import Counters, Tally
+from enforcement_gateway.counters import Counters
 from enforcement_gateway.data_port import tls_of
 from enforcement_gateway.gate import Gate
 from enforcement_gateway.http.protocol import IS_COMPILED, ServerConnection
@@ -75,14 +75,14 @@ async def _serve(settings: Settings, control_fd: int, *, writes_snapshot: bool) 
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession())
         view = open_view(settings, session)
-        loops = [view.run()]
+        loops = [view.logs.run()]
         if settings.snapshot_path is not None:
-            snapshot = SnapshotFile(settings.snapshot_path, view.subscriptions)
+            snapshot = SnapshotFile(settings.snapshot_path, view.logs.subscriptions)
             await snapshot.restore()
             if writes_snapshot:
                 loops.append(snapshot.run())
         broker = Broker(settings.amqp_url, service=SERVICE)
-        loops += [Push(broker, each).run() for each in view.subscriptions]
+        loops += [Push(broker, each).run() for each in view.logs.subscriptions]
         server = make_server(settings, view, counters)
         await stack.enter_async_context(running(*loops, on_failure=stopping.set))
         listener = await listen(settings, server)
@@ -237,14 +237,13 @@ async def close_listener(listener: asyncio.Server) -> None:
 def _report(
     asked: int, view: SubscribedView, counters: Counters, *, listening: bool
 ) -> Report:
-    fields = {name: getattr(counters, name) for name in Tally.__struct_fields__}
     return Report(
         asked=asked,
         pid=os.getpid(),
         compiled=IS_COMPILED,
         listening=listening,
-        tally=Tally(**fields),
-        view=view.status(),
+        tally=counters.tally(),
+        view=view.logs.status(),
         samples=list(counters.samples),
     )
 

@@ -63,6 +63,9 @@ LONGEST_REBUILD_PAUSE = 60.0
 CALM = 60.0
 """Seconds without another history after which the next rebuild starts at once."""
 
+NEVER_POLLED = Moment(-math.inf, -math.inf)
+"""What was never polled has never been fresh."""
+
 logger = structlog.get_logger(__name__)
 
 
@@ -129,6 +132,8 @@ class Subscription(Generic[StateT]):
         self._rebuilding: Replica[StateT] | None = None
         self._polled_at: Moment | None = None
         self._max_age = self._shortened(DEFAULT_MAX_AGE.total_seconds())
+        self.fresh_until = NEVER_POLLED
+        """On both clocks, the last moment at which `fresh` is true."""
         self._head = 0
         self._stopped: str | None = None
         self._trouble: str | None = None
@@ -191,13 +196,8 @@ class Subscription(Generic[StateT]):
 
     def fresh(self, now: Moment) -> bool:
         """Whether decisions may be taken from it: it is no older than `max_age`."""
-        polled_at, most = self._polled_at, self._max_age
-        # As `age` says, but at every decision: no call and no third number.
-        return (
-            polled_at is not None
-            and now.boottime - polled_at.boottime <= most
-            and now.wall - polled_at.wall <= most
-        )
+        until = self.fresh_until
+        return now.boottime <= until.boottime and now.wall <= until.wall
 
     @property
     def ready(self) -> bool:
@@ -257,8 +257,7 @@ class Subscription(Generic[StateT]):
     ) -> None:
         """Start from a snapshot, before `run`: as old as it says it is."""
         self._decide_by(replica)
-        self._polled_at = polled_at
-        self._max_age = self._shortened(max_age)
+        self._note_poll(polled_at, max_age)
         self._note_position()
 
     async def run(self) -> None:
@@ -380,8 +379,7 @@ class Subscription(Generic[StateT]):
         if target is not self._replica:
             return
         if self._polled_at is None or sent.boottime >= self._polled_at.boottime:
-            self._polled_at = sent
-            self._max_age = self._shortened(max_age)
+            self._note_poll(sent, max_age)
         self._stopped = None
         self._stop_alarm.reset()
         self._metrics.stopped.labels(self.log).set(0)
@@ -550,6 +548,12 @@ class Subscription(Generic[StateT]):
 
     def _count_message(self, outcome: str) -> None:
         self._metrics.messages.labels(self.log, outcome).inc()
+
+    def _note_poll(self, sent: Moment, max_age: float) -> None:
+        """What is applied is what the log held when that poll was sent."""
+        most = self._max_age = self._shortened(max_age)
+        self._polled_at = sent
+        self.fresh_until = Moment(sent.boottime + most, sent.wall + most)
 
     def _shortened(self, max_age: float) -> float:
         if self._own_max_age is None:

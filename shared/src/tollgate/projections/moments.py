@@ -1,12 +1,16 @@
 """An instant on two clocks, so that neither a frozen process nor a set clock lies."""
 
 import time
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 # Counts while the machine sleeps, where the system has such a clock.
 _BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+boottime = partial(time.clock_gettime, _BOOTTIME)
+"""Seconds since this machine booted."""
+
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -18,7 +22,7 @@ class Moment(msgspec.Struct, frozen=True):
 
     @classmethod
     def now(cls) -> "Moment":
-        return cls(time.clock_gettime(_BOOTTIME), time.time())
+        return cls(boottime(), time.time())
 
     def until(self, later: "Moment") -> float:
         """Seconds elapsed until `later`: what the clock that says more says.

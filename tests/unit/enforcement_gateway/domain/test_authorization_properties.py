@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from enforcement_gateway.domain.authorization import (
     Admit,
+    Demand,
+    KnownToken,
     admits_plainly,
     authorize,
     facts_about,
-    is_plainly_timely,
     named_source,
 )
 from enforcement_gateway.domain.denials import DENIALS, Reason
@@ -372,10 +373,11 @@ def test_whoever_is_admitted_has_every_right(
 def plainly_admitted(
     token: VerifiedAccessToken, write_key: str, logs: FoldedLogs, scope: Scope
 ) -> bool:
-    door = (scope.value, DEFAULT_AUDIENCES[scope])
+    demand = Demand(scope.value, DEFAULT_AUDIENCES[scope])
+    known = KnownToken(token)
     return admits_plainly(
-        token, write_key, logs.registry, logs.tokens, door
-    ) and is_plainly_timely(token, NOW)
+        known, write_key, logs.registry, logs.tokens, demand
+    ) and known.is_plainly_timely(NOW)
 
 
 @settings(max_examples=400)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
+from enforcement_gateway.counters import Counters
 from enforcement_gateway.domain.denials import Refused
 from enforcement_gateway.http.framing import MAX_HEAD, read_head
 from enforcement_gateway.http.head_template import HeadTemplate, template_of
@@ -13,10 +14,16 @@ from enforcement_gateway.http.plans import Plan, outlined, plan_of
 from enforcement_gateway.http.routes import Door
 from enforcement_gateway.http.server import Behind
 from enforcement_gateway.upstream.forwarding import Peer, UpstreamAuthorization
-from enforcement_gateway.upstream.pool import Origin
+from enforcement_gateway.upstream.pool import Origin, Pool
 
 BEHIND = Behind(
-    pool=SimpleNamespace(origin=Origin.of("http://upstream.test:81/up")),
+    pool=Pool(
+        Origin.of("http://upstream.test:81/up"),
+        Counters(),
+        max_connections=1,
+        connect_timeout=1.0,
+        answer_timeout=1.0,
+    ),
     authorization=UpstreamAuthorization.NONE,
 )
 SERVER = SimpleNamespace(behind={Door.TRACKING: BEHIND}, admin_prefix=None)
@@ -67,7 +74,7 @@ class TestFits:
         ],
     )
     @pytest.mark.parametrize("token", [b"x", b"-._~+/==", b"y" * 4000])
-    @pytest.mark.parametrize("digits", [b"0", b"7", b"0012345"])
+    @pytest.mark.parametrize("digits", [b"7", b"12", b"1234567890"])
     def test_another_token_and_another_length(self, fields, token, digits) -> None:
         head = written(fields)
         known = template(head)
@@ -75,6 +82,15 @@ class TestFits:
         other = head.replace(TOKEN, token).replace(b"12\r\n", digits + b"\r\n")
         assert known.fit(other + b"body") == len(other)
         assert (known.token, known.length) == (token, int(digits))
+
+    @pytest.mark.parametrize("digits", [b"0", b"07", b"0012", b"", b"1x", b"9" * 19])
+    def test_what_is_no_plain_length_is_for_the_strict_reader(self, digits) -> None:
+        head = written([*SDK, BEARER, LENGTH])
+        known = template(head)
+        assert known is not None
+        assert known.fit(head) == len(head)
+        other = head.replace(b"12\r\n", digits + b"\r\n")
+        assert known.fit(other) == 0
 
     def test_without_a_bearer_only_the_length_is_open(self) -> None:
         basic = b"Authorization: Basic d3JpdGVrZXk6"
@@ -291,13 +307,22 @@ def same_but_for_the_holes(ours: Plan, strict: Plan) -> bool:
             for name in plan.head.__struct_fields__
             if name not in ("authorization", "content_length", "forwarded")
         }
-        return head | {
-            name: getattr(plan, name)
-            for name in plan.__struct_fields__
-            if name not in ("head", "authorization")
-        }
+        return head | {name: getattr(plan, name) for name in _OF_PLANS}
 
     return rest(ours) == rest(strict)
+
+
+_OF_PLANS = (
+    "route",
+    "door",
+    "behind",
+    "pool",
+    "query",
+    "refusal",
+    "must_close",
+    "is_plain",
+    "inflates",
+)
 
 
 @given(variants(), st.sampled_from(PEERS))
@@ -327,6 +352,7 @@ def test_what_fits_is_read_as_the_strict_reader_reads_it(variants, peer) -> None
         assert strict.authorization.ours
     plainly = outlined(strict, peer)
     assert plainly is not None
-    for client_id in ("app", None):
-        ours = known.outline.filled(client_id, b"id", b"x", known.values)
-        assert ours == plainly.filled(client_id, b"id", b"x")
+    assert int(known.digits) == known.length
+    for client_id in (b"app", None):
+        ours = known.outline.filled(client_id, b"id", b"1", b"x", known.values)
+        assert ours == plainly.filled(client_id, b"id", b"1", b"x", [])

@@ -247,6 +247,8 @@ class TestOutline:
             peer=peer,
             authorization=authorization,
         )
-        assert outline.filled(client_id, b"request-1", body) == forwarded(
+        octets = None if client_id is None else client_id.encode()
+        digits = b"%d" % len(body)
+        assert outline.filled(octets, b"request-1", digits, body, []) == forwarded(
             head, body, peer=peer, client_id=client_id, authorization=authorization
         )

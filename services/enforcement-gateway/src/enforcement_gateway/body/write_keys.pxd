@@ -1,7 +1,7 @@
 import cython
 
 @cython.locals(spelt=Py_ssize_t)
-cpdef read_write_keys_quickly(bytes body)
+cpdef tuple read_write_keys_quickly(bytes body)
 
 cpdef Py_ssize_t keys_spelt(bytes body, Py_ssize_t batches) except -2
 cdef bint _is_absurd(bytes body) except -1

@@ -197,16 +197,58 @@ def authorize(
     return Admit(token.client_id)
 
 
+class Demand:
+    """What a door asks of a token that is to open it."""
+
+    __slots__ = ("audience", "scope")
+
+    def __init__(self, scope: str, audience: str) -> None:
+        self.scope = scope
+        self.audience = audience
+
+
+class KnownToken:
+    """A verified token as `admits_plainly` asks about it, at every request."""
+
+    __slots__ = (
+        "audiences",
+        "client_id",
+        "client_id_octets",
+        "exp",
+        "jti",
+        "key",
+        "nbf",
+        "scopes",
+        "signing_kid",
+        "verified",
+    )
+
+    def __init__(self, verified: VerifiedAccessToken) -> None:
+        self.verified = verified
+        self.client_id = verified.client_id
+        self.client_id_octets = verified.client_id.encode()
+        self.jti = verified.jti
+        self.signing_kid = verified.signing_kid
+        self.key = verified.key
+        self.scopes = verified.scopes
+        self.audiences = verified.audiences
+        self.exp = verified.exp
+        self.nbf = verified.nbf
+
+    def is_plainly_timely(self, now: float) -> bool:
+        """Whether it is good at `now` even if no clock may differ from another."""
+        return self.nbf <= now < self.exp
+
+
 def admits_plainly(
-    token: VerifiedAccessToken,
+    token: KnownToken,
     write_key: str,
     registry: RegistryState,
     tokens: TokensState,
-    door: tuple[str, str],
+    demand: Demand,
 ) -> bool:
     """Whether `authorize` admits the token to the source of that one write key.
 
-    `door` is the scope and the audience that are asked for.
     True only where nothing is the least bit odd; False is no answer, and the rules
     above give it. These are the same doubts, all of them at every request, with no
     value made of any. What needs a clock is left to `is_plainly_timely`, to be asked
@@ -229,20 +271,15 @@ def admits_plainly(
     ):
         return False
     app = registry.apps.get(client_id)
-    scope, audience = door
+    scope = demand.scope
     return (
         app is not None
         and not app.deleted
         and token.key in app.honoured
         and scope in app.scopes
         and scope in token.scopes
-        and audience in token.audiences
+        and demand.audience in token.audiences
     )
-
-
-def is_plainly_timely(token: VerifiedAccessToken, now: float) -> bool:
-    """Whether it is good at `now` even if no clock may differ from another."""
-    return token.nbf <= now < token.exp
 
 
 def _gone_or_unheard_of(key: str, app: OAuthApp) -> Reason:

@@ -1,13 +1,28 @@
+# Types for the compiled build (ADR 26). The source beside it runs as it is.
+from enforcement_gateway.body.write_keys cimport read_write_keys_quickly
 from enforcement_gateway.http.head_template cimport HeadTemplate
+from enforcement_gateway.http.plans cimport Plan
+from enforcement_gateway.http.server cimport Server
+from enforcement_gateway.upstream.answers cimport Answers, KnownHead
 from enforcement_gateway.upstream.forwarding cimport Outline
 
 
-cdef class Exchange:
-    cdef object _server
-    cdef object _connection
-    cdef object _plan
+cdef class Connection(Answers):
+    cdef public object peer
+    cdef public bint is_congested
+
+    cpdef answer(self, bytes answer, bint close)
+    cpdef continue_answer(self, bytes piece)
+    cpdef break_answer(self)
+
+
+cdef class Exchange(Answers):
+    cdef Server _server
+    cdef Connection _connection
+    cdef Plan _plan
     cdef Outline _outline
-    cdef object _values
+    cdef bytes _digits
+    cdef list _values
     cdef bytes _body
     cdef object _readable
     cdef object _source
@@ -17,10 +32,10 @@ cdef class Exchange:
     cdef bint _is_final
     cdef public object door
     cdef public bint must_close
-    cdef public bytes request_id
-    cdef public object source_id
-    cdef public object token
-    cdef public object write_keys
+    cdef readonly bytes request_id
+    cdef readonly object source_id
+    cdef readonly object token
+    cdef readonly tuple write_keys
 
     cpdef run(self, bytes body)
     cpdef _run_plain(self, bytes body)
@@ -28,4 +43,3 @@ cdef class Exchange:
     cpdef _heed_no(self, reason)
     cpdef _deny(self, reason)
     cpdef _forward(self, client_id)
-    cpdef answer_whole(self, head, bytes body)

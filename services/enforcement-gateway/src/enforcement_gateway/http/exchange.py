@@ -2,9 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Protocol
 
 import structlog
 
@@ -30,7 +28,12 @@ from enforcement_gateway.http.responses import (
 )
 from enforcement_gateway.http.routes import SCOPES, Door
 from enforcement_gateway.http.server import Server
-from enforcement_gateway.upstream.answers import AnswerHead, AnswerSource
+from enforcement_gateway.upstream.answers import (
+    AnswerHead,
+    Answers,
+    AnswerSource,
+    KnownHead,
+)
 from enforcement_gateway.upstream.forwarding import (
     Outline,
     Peer,
@@ -52,28 +55,31 @@ _PREFLIGHT = b"access-control-request-method:"
 _EVERYWHERE = b"GET, POST, OPTIONS"
 
 
-class Connection(Protocol):
-    """Where the answer goes."""
+class Connection(Answers):
+    """Where the answer goes. A class to inherit from, as `Answers` is.
+
+    It waits for answers itself, too: for those to requests that need no exchange.
+    """
+
+    __slots__ = ("is_congested", "peer")
 
     peer: Peer
+    is_congested: bool
+    """The client does not take what it was sent."""
 
     def answer(self, answer: bytes, close: bool) -> None:
         """The whole answer, or the last of it."""
-        ...
+        raise NotImplementedError
 
-    def continue_answer(self, piece: bytes) -> None: ...
+    def continue_answer(self, piece: bytes) -> None:
+        raise NotImplementedError
 
     def break_answer(self) -> None:
         """The rest will not come: the client must see that it is cut short."""
-        ...
-
-    @property
-    def is_congested(self) -> bool:
-        """The client does not take what it was sent."""
-        ...
+        raise NotImplementedError
 
 
-class Exchange:
+class Exchange(Answers):
     """Lives from the end of a request's head to the end of its answer.
 
     `template` is the one that its head fitted, if it did. What has no underscore is
@@ -84,6 +90,7 @@ class Exchange:
         "_body",
         "_chunked_answer",
         "_connection",
+        "_digits",
         "_gone",
         "_is_final",
         "_outline",
@@ -106,18 +113,21 @@ class Exchange:
         server: Server,
         connection: Connection,
         plan: Plan,
+        request_id: bytes,
         template: HeadTemplate | None = None,
     ) -> None:
         self._server = server
         self._connection = connection
         self._plan = plan
-        self.request_id = server.new_request_id()
+        self.request_id = request_id
         self.door = plan.door
         self.token = plan.authorization.token
         self._outline: Outline | None = None
-        self._values: Sequence[bytes] = ()
+        self._digits = b""
+        self._values: list[bytes] = []
         if template is not None:
             self._outline = template.outline
+            self._digits = template.digits
             self._values = template.values
             if template.token is not None:
                 self.token = template.token
@@ -131,7 +141,6 @@ class Exchange:
         self._gone = False
         self._is_final = False
         self.must_close = plan.must_close
-        server.counters.requests += 1
 
     @property
     def user_agent(self) -> bytes:
@@ -314,7 +323,11 @@ class Exchange:
         assert behind is not None  # noqa: S101 - it is refused, or `*`, without one
         if self._outline is not None:
             request = self._outline.filled(
-                client_id, self.request_id, self._body, self._values
+                None if client_id is None else client_id.encode(),
+                self.request_id,
+                self._digits,
+                self._body,
+                self._values,
             )
         else:
             head = plan.head
@@ -350,6 +363,15 @@ class Exchange:
 
     # --- the way back ---
 
+    def answer_known(self, known: KnownHead, body: bytes) -> None:
+        if self._gone:
+            return
+        if self._closes:
+            self.answer_whole(known.head, body)
+            return
+        self._server.counters.count_answered(known.status)
+        self._connection.answer(known.whole(self.request_id, body), False)
+
     def answer_whole(self, head: AnswerHead, body: bytes) -> None:
         if self._gone or (
             head.status // 100 == _REDIRECTION and self._refuse_redirect()
@@ -357,18 +379,7 @@ class Exchange:
             return
         self._server.counters.count_answered(head.status)
         close = self._closes
-        if head.shared is None or close:
-            answer = self._answer_head(head, close=close) + body
-        elif head.is_dated:
-            answer = b"%b%b\r\n\r\n%b" % (head.shared, self.request_id, body)
-        else:
-            answer = b"%b%b\r\n%b\r\n%b" % (
-                head.shared,
-                self.request_id,
-                dates.line(),
-                body,
-            )
-        self._connection.answer(answer, close)
+        self._connection.answer(self._answer_head(head, close=close) + body, close)
 
     def answer_started(self, head: AnswerHead, source: AnswerSource) -> None:
         if self._gone or (

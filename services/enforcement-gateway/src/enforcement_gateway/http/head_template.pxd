@@ -1,17 +1,22 @@
 # Types for the compiled build (ADR 26). The source beside it runs as it is.
 import cython
 
-cdef unsigned char _ZERO, _NINE, _CR
+from enforcement_gateway.http.plans cimport Plan
+from enforcement_gateway.upstream.forwarding cimport Outline
+
+cdef unsigned char _ZERO, _CR
 cdef int _IN_TOKEN, _IN_LENGTH, _IN_FORWARDED, _IN_DROPPED
 
 
 cdef class HeadTemplate:
-    cdef readonly object plan
-    cdef readonly object outline
+    cdef readonly Plan plan
+    cdef readonly Outline outline
     cdef readonly list fields
     cdef readonly object varying
     cdef readonly bytes token
     cdef readonly Py_ssize_t length
+    cdef readonly bytes digits
+    cdef readonly bint is_everyday
     cdef readonly list values
     cdef list _holes
     cdef bint _varies
@@ -28,7 +33,7 @@ cdef class HeadTemplate:
     )
     cpdef Py_ssize_t fit(self, bytes data) except -1
 
-    @cython.locals(length=Py_ssize_t, end=Py_ssize_t)
+    @cython.locals(known=bytes, digits=bytes, end=Py_ssize_t)
     cdef Py_ssize_t _read_length(
         self, bytes data, Py_ssize_t start, Py_ssize_t size
     ) except -1

@@ -37,9 +37,11 @@ of one that is not."""
 class HeadTemplate:
     """A head with holes, and how requests with such a head go on.
 
-    `token`, `length` and `values` are what filled the holes of the head that fitted
-    last; `token` is None where the template has no such hole. `values` are those of
-    the varying fields that are passed on, with their outer space.
+    `token`, `digits` (and the `length` they tell) and `values` are what filled the
+    holes of the head that fitted last; `token` is None where the template has no such
+    hole. `values` are those of the varying fields that are passed on, with their outer
+    space. `is_everyday`: nothing but its token and its body can speak against such a
+    request.
     """
 
     __slots__ = (
@@ -47,7 +49,9 @@ class HeadTemplate:
         "_after_size",
         "_holes",
         "_varies",
+        "digits",
         "fields",
+        "is_everyday",
         "length",
         "outline",
         "plan",
@@ -72,6 +76,13 @@ class HeadTemplate:
         self.varying = varying
         self.token: bytes | None = None
         self.length = 0
+        self.digits = b""
+        self.is_everyday = (
+            plan.is_plain
+            and plan.authorization.ours
+            and plan.head.keep_alive
+            and not plan.must_close
+        )
         self.values: list[bytes] = []
         self._holes = holes
         self._varies = bool(varying)
@@ -107,16 +118,22 @@ class HeadTemplate:
         return at if at <= MAX_HEAD else 0
 
     def _read_length(self, data: bytes, start: int, size: int) -> int:
-        """The end of the digits that `start` there; 0 if they are no length."""
-        length = 0
-        end = start
-        while end < size and _ZERO <= data[end] <= _NINE:
-            length = 10 * length + data[end] - _ZERO
-            end += 1
-            if end - start > MAX_LENGTH_DIGITS:
-                return 0
-        self.length = length
-        return end if end > start else 0
+        """The end of the digits that start there, the last ones mostly; 0 if none.
+
+        Zeros before them are for the strict reader.
+        """
+        known = self.digits
+        if known and data.startswith(known, start):
+            end = start + len(known)
+            if end < size and data[end] == _CR:
+                return end
+        end = data.find(b"\r", start, start + MAX_LENGTH_DIGITS + 1)
+        digits = data[start:end]
+        if end <= start or not digits.isdigit() or digits[0] == _ZERO:
+            return 0
+        self.digits = digits
+        self.length = int(digits)
+        return end
 
     def _read_token(self, data: bytes, start: int, size: int) -> int:
         """The end of the token that starts there, the last one mostly; 0 if none."""
@@ -136,7 +153,7 @@ class HeadTemplate:
         return end
 
 
-_ZERO, _NINE, _CR = b"09\r"
+_ZERO, _CR = b"0\r"
 
 
 def template_of(

@@ -8,8 +8,6 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from enforcement_gateway.credentials import (
     NO_QUERY,
     NONE,
@@ -30,6 +28,7 @@ from enforcement_gateway.upstream.forwarding import (
     outline_of,
     target_of,
 )
+from enforcement_gateway.upstream.pool import Pool
 
 if TYPE_CHECKING:
     from enforcement_gateway.http.server import Behind, Server
@@ -39,31 +38,48 @@ _CHARSET = re.compile(rb"charset\s*=\s*\"?([^\s;\"]*)", re.IGNORECASE).findall
 _UTF_8 = frozenset({b"utf-8", b"utf8", b"us-ascii", b"ascii"})
 
 
-class Plan(msgspec.Struct, kw_only=True):
+class Plan:
     """How a request with this head goes on.
 
     `refusal`: it is lost, whatever the body says. `must_close`: and so is the
     connection. `is_plain`: it is a tracking request with a body that is not deflated,
-    and that alone names write keys. `door` and `behind` are of no meaning without a
+    and that alone names write keys. `door` and `pool` are of no meaning without a
     route. `denials` are answers to all such requests, once they are known.
     """
 
-    head: Head
-    route: Route | None = None
-    door: Door = Door.TRACKING
-    behind: "Behind | None" = None
-    authorization: Authorization = NONE
-    query: Query = NO_QUERY
-    refusal: Reason | None = None
-    must_close: bool = False
-    is_plain: bool = False
-    inflates: bool = False
-    denials: dict[Reason, PreparedDenial] = {}
+    __slots__ = (
+        "authorization",
+        "behind",
+        "denials",
+        "door",
+        "head",
+        "inflates",
+        "is_plain",
+        "must_close",
+        "pool",
+        "query",
+        "refusal",
+        "route",
+    )
+
+    def __init__(self, head: Head) -> None:
+        self.head = head
+        self.route: Route | None = None
+        self.door = Door.TRACKING
+        self.behind: Behind | None = None
+        self.pool: Pool | None = None
+        self.authorization: Authorization = NONE
+        self.query: Query = NO_QUERY
+        self.refusal: Reason | None = None
+        self.must_close = False
+        self.is_plain = False
+        self.inflates = False
+        self.denials: dict[Reason, PreparedDenial] = {}
 
 
 def plan_of(head: Head, server: "Server") -> Plan:
     """The plan of a head that is beyond doubt; what speaks against it is in there."""
-    plan = Plan(head=head)
+    plan = Plan(head)
     try:
         _consider(plan, server)
     except Refused as refused:
@@ -86,6 +102,7 @@ def _consider(plan: Plan, server: "Server") -> None:
     plan.behind = server.behind.get(route.door)
     if plan.behind is None:
         raise Refused(Reason.NOT_FOUND)
+    plan.pool = plan.behind.pool
     if head.has_body and (head.method == b"OPTIONS" or route.door is Door.PIXEL):
         raise Refused(Reason.BODY_UNEXPECTED)
     is_tracking = route.door is Door.TRACKING

@@ -1,14 +1,27 @@
-from enforcement_gateway.http.exchange cimport Exchange
+# Types for the compiled build (ADR 26). The source beside it runs as it is.
+import cython
+
+from enforcement_gateway.body.write_keys cimport read_write_keys_quickly
+from enforcement_gateway.domain.authorization cimport KnownToken
+from enforcement_gateway.http.exchange cimport Connection, Exchange
 from enforcement_gateway.http.head_template cimport HeadTemplate
+from enforcement_gateway.http.plans cimport Plan
+from enforcement_gateway.http.server cimport Server
+from enforcement_gateway.upstream.answers cimport KnownHead
+from enforcement_gateway.upstream.pool cimport Pool
+
+cdef int _HEAD, _LENGTH, _CHUNKS, _BUSY, _LINGER, _CLOSED
+cdef double _FOREVER
 
 
-cdef class ServerConnection:
-    cdef object _server
+cdef class ServerConnection(Connection):
+    cdef Server _server
     cdef object _limits
     cdef object _loop
     cdef int _state
     cdef readonly bytes _buffer
-    cdef readonly object _exchange
+    cdef readonly Exchange _exchange
+    cdef bytes _request_id
     cdef HeadTemplate _template
     cdef int _patience
     cdef list _parts
@@ -22,11 +35,22 @@ cdef class ServerConnection:
     cdef bint _in_head
     cdef bint _skipped_line
     cdef readonly object _transport
-    cdef public bint is_congested
     cdef public double deadline
-    cdef public object peer
 
+    @cython.locals(template=HeadTemplate, at=Py_ssize_t)
     cpdef data_received(self, bytes data)
-    cpdef answer(self, bytes answer, bint close)
     cpdef _await_next(self)
+    @cython.locals(length=Py_ssize_t, missing=Py_ssize_t, body=bytes)
     cpdef bint _begin_again(self, HeadTemplate template, bytes data, Py_ssize_t at) except -1
+    @cython.locals(
+        server=Server,
+        token=bytes,
+        write_keys=tuple,
+        known=KnownToken,
+        pool=Pool,
+        request_id=bytes,
+        request=bytes,
+    )
+    cpdef bint _pass_on(self, HeadTemplate template, bytes body) except -1
+    cpdef Exchange _open_exchange(self, Plan plan, HeadTemplate template=*)
+    cpdef Exchange _taken_up(self)

@@ -9,14 +9,16 @@ import asyncio
 import re
 from typing import cast
 
+from enforcement_gateway.body.write_keys import read_write_keys_quickly
 from enforcement_gateway.domain.denials import DENIALS, Reason, Refused
 from enforcement_gateway.http.chunks import ChunkedBody
-from enforcement_gateway.http.exchange import Exchange
+from enforcement_gateway.http.exchange import Connection, Exchange
 from enforcement_gateway.http.framing import MAX_HEAD, MAX_REQUEST_LINE, read_head
 from enforcement_gateway.http.head_template import HeadTemplate, template_of
 from enforcement_gateway.http.plans import Plan, plan_of
 from enforcement_gateway.http.responses import CONTINUE, denial
 from enforcement_gateway.http.server import LINGER_SECONDS, Server
+from enforcement_gateway.upstream.answers import AnswerHead, AnswerSource, KnownHead
 
 MAX_PIPELINED = 64 * 1024
 """Octets that are read ahead of the answer under way."""
@@ -42,10 +44,12 @@ _HEAD, _LENGTH, _CHUNKS, _BUSY, _LINGER, _CLOSED = range(6)
 _INCOMPLETE = (_HEAD, _LENGTH, _CHUNKS)
 
 
-class ServerConnection:
+class ServerConnection(Connection):
     """One client: an `asyncio.Protocol`, without the base that C could not have.
 
-    `deadline` is when the state it is in has lasted too long.
+    `deadline` is when the state it is in has lasted too long. A request of every day
+    goes on at once, and its answer comes here: see `_pass_on`. Of any other, and of one
+    whose answer is not whole at once, an `Exchange` takes care.
     """
 
     __slots__ = (
@@ -63,14 +67,13 @@ class ServerConnection:
         "_parts",
         "_patience",
         "_paused",
+        "_request_id",
         "_server",
         "_skipped_line",
         "_state",
         "_template",
         "_transport",
         "deadline",
-        "is_congested",
-        "peer",
     )
 
     def __init__(self, server: Server) -> None:
@@ -80,6 +83,7 @@ class ServerConnection:
         self._state = _HEAD
         self._buffer = b""
         self._exchange: Exchange | None = None
+        self._request_id = b""
         self._template: HeadTemplate | None = None
         self._patience = PATIENCE_WITH_TEMPLATES
         self._parts: list[bytes] = []
@@ -188,6 +192,56 @@ class ServerConnection:
 
     def abort(self) -> None:
         self._transport.abort()
+
+    # --- answers to requests that have no exchange ---
+
+    def answer_known(self, known: KnownHead, body: bytes) -> None:
+        server = self._server
+        if self._exchange is None and self._state == _BUSY and not server.draining:
+            server.counters.count_answered(known.status)
+            self.answer(known.whole(self._request_id, body), False)
+        else:
+            self.answer_whole(known.head, body)
+
+    def answer_whole(self, head: AnswerHead, body: bytes) -> None:
+        exchange = self._taken_up()
+        if exchange is not None:
+            exchange.answer_whole(head, body)
+
+    def answer_started(self, head: AnswerHead, source: AnswerSource) -> None:
+        exchange = self._taken_up()
+        if exchange is None:
+            source.abandon()
+        else:
+            exchange.answer_started(head, source)
+
+    def answer_continued(self, piece: bytes) -> None:
+        exchange = self._taken_up()
+        if exchange is not None:
+            exchange.answer_continued(piece)
+
+    def answer_ended(self) -> None:
+        exchange = self._taken_up()
+        if exchange is not None:
+            exchange.answer_ended()
+
+    def answer_failed(self, reason: Reason) -> None:
+        exchange = self._taken_up()
+        if exchange is not None:
+            exchange.answer_failed(reason)
+
+    def _taken_up(self) -> Exchange | None:
+        """The exchange that goes on with a request of every day; None without client.
+
+        It is made when the answer turns out to be none that comes whole and is known.
+        """
+        if self._exchange is None and self._state == _BUSY:
+            template = self._template
+            assert template is not None  # noqa: S101 - it does not change while busy
+            self._exchange = Exchange(
+                self._server, self, template.plan, self._request_id
+            )
+        return self._exchange
 
     # --- used by the exchange ---
 
@@ -299,13 +353,14 @@ class ServerConnection:
         if missing < 0 or length > self._limits.body:
             return False
         self._patience = PATIENCE_WITH_TEMPLATES
-        exchange = Exchange(self._server, self, template.plan, template)
-        self._exchange = exchange
         if not missing:
+            body = data[at:]
             self._state = _BUSY
             self.deadline = _FOREVER
-            exchange.run(data[at:])
+            if not (template.is_everyday and self._pass_on(template, body)):
+                self._open_exchange(template.plan, template).run(body)
             return True
+        self._open_exchange(template.plan, template)
         self._state = _LENGTH
         self._left = length
         self.deadline = self._loop.time() + self._limits.body_seconds
@@ -313,6 +368,42 @@ class ServerConnection:
         if self._buffer:
             self._advance()
         return True
+
+    def _pass_on(self, template: HeadTemplate, body: bytes) -> bool:
+        """Forward a request that is plainly admitted; False if it takes a closer look.
+
+        The everyday way: what an exchange would do, with nothing made that is not sent.
+        """
+        server = self._server
+        token = template.token
+        if token is None:
+            return False
+        known = server.gate.known(token)
+        if known is None:
+            return False
+        write_keys = read_write_keys_quickly(body)
+        if write_keys is None or len(write_keys) != 1:
+            return False
+        pool = template.plan.pool
+        if pool is None or not server.gate.admits_plainly(known, write_keys[0]):
+            return False
+        server.counters.count_admitted()
+        request_id = self._request_id = server.new_request_id()
+        request = template.outline.filled(
+            known.client_id_octets, request_id, template.digits, body, template.values
+        )
+        pool.send(request, self)
+        return True
+
+    def _open_exchange(
+        self, plan: Plan, template: HeadTemplate | None = None
+    ) -> Exchange:
+        server = self._server
+        server.counters.requests += 1
+        request_id = server.new_request_id()
+        exchange = Exchange(server, self, plan, request_id, template)
+        self._exchange = exchange
+        return exchange
 
     def _insist_on_progress(self, data: bytes) -> None:
         """Refuse what cannot become a head any more."""
@@ -325,8 +416,7 @@ class ServerConnection:
 
     def _begin(self, plan: Plan) -> None:
         head = plan.head
-        exchange = Exchange(self._server, self, plan)
-        self._exchange = exchange
+        exchange = self._open_exchange(plan)
         self.deadline = self._loop.time() + self._limits.body_seconds
         if not head.has_body:
             self._complete(b"")

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
-from itertools import count
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -54,6 +53,24 @@ class Behind(msgspec.Struct, frozen=True):
 class Server:
     """The connections, their limits, and the ways onward."""
 
+    __slots__ = (
+        "_emptied",
+        "_prefix",
+        "_requests",
+        "_sweeper",
+        "_trusted_proxies",
+        "admin_prefix",
+        "behind",
+        "connections",
+        "counters",
+        "draining",
+        "gate",
+        "limits",
+        "reader",
+        "refusals",
+        "tasks",
+    )
+
     def __init__(
         self,
         gate: Gate,
@@ -75,14 +92,15 @@ class Server:
         self.reader = ThreadPoolExecutor(1, thread_name_prefix="strict reader")
         self.refusals = RefusalLog()
         self._trusted_proxies = trusted_proxies
-        self._prefix = secrets.token_hex(8).encode()
-        self._numbers = count(1)
+        self._prefix = secrets.token_hex(8).encode() + b"-"
+        self._requests = 0
         self._sweeper: asyncio.TimerHandle | None = None
         self._emptied = asyncio.Event()
 
     def new_request_id(self) -> bytes:
         """Unique without asking for random bits each time."""
-        return b"%b-%x" % (self._prefix, next(self._numbers))
+        self._requests += 1
+        return self._prefix + b"%x" % self._requests
 
     def peer_of(self, transport: asyncio.BaseTransport) -> Peer:
         name = transport.get_extra_info("peername")

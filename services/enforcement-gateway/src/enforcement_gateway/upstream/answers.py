@@ -6,15 +6,14 @@ from typing import Protocol
 import msgspec
 
 from enforcement_gateway.domain.denials import Reason
-from enforcement_gateway.http.responses import status_line
+from enforcement_gateway.http.responses import dates, status_line
 
 
 class AnswerHead(msgspec.Struct, frozen=True):
     """Status, phrase and the fields that may be passed on.
 
     `length` is None where only the end of the answer tells it; `is_dated` says that a
-    Date is among the fields. `shared` is `start`, where that was kept for every answer
-    with this head.
+    Date is among the fields.
     """
 
     status: int
@@ -22,7 +21,6 @@ class AnswerHead(msgspec.Struct, frozen=True):
     fields: list[tuple[bytes, bytes]]
     length: int | None
     is_dated: bool = False
-    shared: bytes | None = None
 
     def start(self, *, chunked: bool = False) -> bytes:
         """The head as our client gets it, up to the request id."""
@@ -40,24 +38,62 @@ class AnswerHead(msgspec.Struct, frozen=True):
 _WITHOUT_LENGTH = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
 
-class Answers(Protocol):
-    """Whoever waits for one answer. Each is told once how it ended."""
+class KnownHead:
+    """The head of an answer that has come before: see `upstream.known_answers`.
+
+    `length` is that of the body, `start` what our client gets up to the request id.
+    """
+
+    __slots__ = ("head", "is_dated", "length", "start", "status")
+
+    def __init__(self, head: AnswerHead, length: int) -> None:
+        self.head = head
+        self.length = length
+        self.status = head.status
+        self.is_dated = head.is_dated
+        self.start = head.start()
+
+    def whole(self, request_id: bytes, body: bytes) -> bytes:
+        """The answer for our client, on a connection that stays open."""
+        if self.is_dated:
+            return b"".join((self.start, request_id, _END, body))
+        return b"".join((self.start, request_id, _CRLF, dates.line(), _CRLF, body))
+
+
+_CRLF = b"\r\n"
+_END = b"\r\n\r\n"
+
+
+class Answers:
+    """Whoever waits for one answer. Each is told once how it ended.
+
+    A class to inherit from, because calls from one compiled module to the methods of
+    another are cheap only through a type that both know.
+    """
+
+    __slots__ = ()
+
+    def answer_known(self, known: KnownHead, body: bytes) -> None:
+        """It came at once, and its head was seen before."""
+        self.answer_whole(known.head, body)
 
     def answer_whole(self, head: AnswerHead, body: bytes) -> None:
         """It came at once; `length` of the head is that of `body`."""
-        ...
+        raise NotImplementedError
 
     def answer_started(self, head: AnswerHead, source: "AnswerSource") -> None:
         """It comes in pieces. `source` can be told to wait."""
-        ...
+        raise NotImplementedError
 
-    def answer_continued(self, piece: bytes) -> None: ...
+    def answer_continued(self, piece: bytes) -> None:
+        raise NotImplementedError
 
-    def answer_ended(self) -> None: ...
+    def answer_ended(self) -> None:
+        raise NotImplementedError
 
     def answer_failed(self, reason: Reason) -> None:
         """There is none, or not the rest of it."""
-        ...
+        raise NotImplementedError
 
 
 class AnswerSource(Protocol):

@@ -1,14 +1,23 @@
+# Types for the compiled build (ADR 26). The source beside it runs as it is.
+import cython
+
+from enforcement_gateway.upstream.answers cimport Answers, KnownHead
 from enforcement_gateway.upstream.known_answers cimport KnownAnswers
 
 
+cdef class Owner:
+    cpdef give_back(self, UpstreamConnection connection)
+    cpdef lost(self, UpstreamConnection connection)
+
+
 cdef class UpstreamConnection:
-    cdef object _answers
+    cdef Answers _answers
     cdef bint _busy
     cdef bint _closed
     cdef Py_ssize_t _drained
     cdef KnownAnswers _known
     cdef object _loop
-    cdef object _owner
+    cdef Owner _owner
     cdef object _parser
     cdef double _patience
     cdef object _poll
@@ -18,8 +27,11 @@ cdef class UpstreamConnection:
     cdef public double idle_since
 
     cpdef bint is_alive(self) except -1
-    cpdef send(self, bytes request, answers)
+    cpdef send(self, bytes request, Answers answers)
+    @cython.locals(answers=Answers, known=KnownHead)
     cpdef data_received(self, bytes data)
+    @cython.locals(answers=Answers)
     cpdef _deliver(self, head)
     cpdef _finish(self, bint keeps_alive)
+    @cython.locals(answers=Answers)
     cpdef _fail(self, reason)

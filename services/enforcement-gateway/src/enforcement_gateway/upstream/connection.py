@@ -7,7 +7,7 @@ too much would be taken for the next answer.
 import asyncio
 import select
 from http import HTTPStatus
-from typing import Protocol, cast
+from typing import cast
 
 from msgspec.structs import replace
 
@@ -22,12 +22,18 @@ MAX_DRAINED = 64 * 1024
 _FOREVER = float("inf")
 
 
-class Owner(Protocol):
-    """The pool."""
+class Owner:
+    """The pool. A class to inherit from, as `Answers` is."""
 
-    def give_back(self, connection: "UpstreamConnection") -> None: ...
+    __slots__ = ()
 
-    def lost(self, connection: "UpstreamConnection") -> None: ...
+    def give_back(self, connection: "UpstreamConnection") -> None:
+        """It is free for another request."""
+        raise NotImplementedError
+
+    def lost(self, connection: "UpstreamConnection") -> None:
+        """It is closed."""
+        raise NotImplementedError
 
 
 class UpstreamConnection:
@@ -138,10 +144,10 @@ class UpstreamConnection:
         parser, answers = self._parser, self._answers
         is_first = not parser.has_begun
         if is_first and answers is not None:
-            head = self._known.recognise(data)
-            if head is not None and head.length is not None:
+            known = self._known.recognise(data)
+            if known is not None:
                 self._finish(True)
-                answers.answer_whole(head, data[len(data) - head.length :])
+                answers.answer_known(known, data[len(data) - known.length :])
                 return
         try:
             parser.feed(data)

@@ -1,3 +1,9 @@
+# Types for the compiled build (ADR 26). The source beside it runs as it is.
+import cython
+
+cdef bytes _END
+
+
 cdef class Outline:
     cdef list _before_values
     cdef bytes _before_client
@@ -5,4 +11,7 @@ cdef class Outline:
     cdef bytes _before_id_of_nobody
     cdef bytes _before_length
 
-    cpdef bytes filled(self, client_id, bytes request_id, bytes body, values=*)
+    @cython.locals(start=bytes, before=bytes, value=bytes)
+    cpdef bytes filled(
+        self, bytes client_id, bytes request_id, bytes digits, bytes body, list values
+    )

@@ -110,37 +110,25 @@ class Outline:
 
     def filled(
         self,
-        client_id: str | None,
+        client_id: bytes | None,
         request_id: bytes,
+        digits: bytes,
         body: bytes,
-        values: Sequence[bytes] = (),
+        values: Sequence[bytes],
     ) -> bytes:
-        """As `forwarded_request` writes it."""
+        """As `forwarded_request` writes it; `digits` are those of the body's length."""
         start = b""
         if values:
             for before, value in zip(self._before_values, values, strict=True):
                 start += before + value
         if client_id is None:
-            return b"%b%b%b%b%d\r\n\r\n%b" % (
-                start,
-                self._before_id_of_nobody,
-                request_id,
-                self._before_length,
-                len(body),
-                body,
-            )
-        return b"%b%b%b%b%b%b%d\r\n\r\n%b" % (
-            start,
-            self._before_client,
-            client_id.encode(),
-            self._before_id,
-            request_id,
-            self._before_length,
-            len(body),
-            body,
-        )
+            start += self._before_id_of_nobody
+        else:
+            start += self._before_client + client_id + self._before_id
+        return b"".join((start, request_id, self._before_length, digits, _END, body))
 
 
+_END = b"\r\n\r\n"
 NO_LINES: Mapping[bytes, bytes] = MappingProxyType({})
 
 _HOLE = secrets.token_hex(16)

@@ -1,8 +1,13 @@
 import cython
 
+from enforcement_gateway.upstream.answers cimport KnownHead
+
+cdef bytes _END
+cdef Py_ssize_t _SIZE_OF_END
+
 
 cdef class KnownAnswers:
     cdef dict _heads
 
-    @cython.locals(end=Py_ssize_t)
-    cpdef recognise(self, bytes data)
+    @cython.locals(end=Py_ssize_t, known=KnownHead)
+    cpdef KnownHead recognise(self, bytes data)

@@ -4,41 +4,46 @@ An upstream that takes events says the same each time, but for the date. So the 
 of answers that came whole are kept as bytes, each with what the parser made of it.
 """
 
-from msgspec.structs import replace
-
-from enforcement_gateway.upstream.answers import AnswerHead
+from enforcement_gateway.upstream.answers import AnswerHead, KnownHead
 
 MAX_KNOWN = 256
 """Heads kept. An upstream whose every head differs costs no more than this."""
-
-_END = b"\r\n\r\n"
 
 
 class KnownAnswers:
     """Of one upstream. Only what leaves no doubt is kept: see `learn`."""
 
-    def __init__(self) -> None:
-        self._heads: dict[bytes, AnswerHead] = {}
+    __slots__ = ("_heads",)
 
-    def recognise(self, data: bytes) -> AnswerHead | None:
+    def __init__(self) -> None:
+        self._heads: dict[bytes, KnownHead] = {}
+
+    def recognise(self, data: bytes) -> KnownHead | None:
         """The head of `data`, if that is one whole answer with a known one.
 
         What follows the head in `data` is then the body, and nothing more.
         """
-        end = data.find(_END) + len(_END)
-        head = self._heads.get(data[:end])
-        if head is None or len(data) - end != head.length:
+        end = data.find(_END) + _SIZE_OF_END
+        known = self._heads.get(data[:end])
+        if known is None or len(data) - end != known.length:
             return None
-        return head
+        return known
 
     def learn(self, data: bytes, head: AnswerHead) -> None:
         """Keep the head of an answer that came as `data`, alone and whole.
 
-        It must have told its length, and have left the connection open.
+        It must have told its length, and have left the connection open. One that sends
+        the client elsewhere is for somebody to look at each time.
         """
-        end = data.find(_END) + len(_END)
-        if len(data) - end != head.length:
+        end = data.find(_END) + _SIZE_OF_END
+        length = head.length
+        if length is None or len(data) - end != length or head.status in _REDIRECTIONS:
             return
         if len(self._heads) >= MAX_KNOWN:
             self._heads.clear()
-        self._heads[data[:end]] = replace(head, shared=head.start())
+        self._heads[data[:end]] = KnownHead(head, length)
+
+
+_END = b"\r\n\r\n"
+_SIZE_OF_END = len(_END)
+_REDIRECTIONS = range(300, 400)

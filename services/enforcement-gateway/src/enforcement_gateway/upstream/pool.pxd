@@ -1,18 +1,25 @@
-from enforcement_gateway.upstream.connection cimport UpstreamConnection
+# Types for the compiled build (ADR 26). The source beside it runs as it is.
+import cython
+
+from enforcement_gateway.counters cimport Counters
+from enforcement_gateway.upstream.answers cimport Answers
+from enforcement_gateway.upstream.connection cimport Owner, UpstreamConnection
 from enforcement_gateway.upstream.known_answers cimport KnownAnswers
 
 
-cdef class Pool:
-    cdef public object origin
-    cdef object _counters
+cdef class Pool(Owner):
+    cdef readonly object origin
+    cdef Counters _counters
     cdef Py_ssize_t _max_connections
     cdef double _connect_timeout
     cdef double _answer_timeout
     cdef object _tls
-    cdef public list _idle
-    cdef public set _open
+    cdef readonly list _idle
+    cdef readonly set _open
     cdef set _connecting
     cdef KnownAnswers _known_answers
 
-    cpdef send(self, bytes request, answers)
-    cpdef give_back(self, connection)
+    @cython.locals(connection=UpstreamConnection)
+    cpdef send(self, bytes request, Answers answers)
+    cpdef give_back(self, UpstreamConnection connection)
+    cpdef lost(self, UpstreamConnection connection)

@@ -15,7 +15,7 @@ import structlog
 from enforcement_gateway.counters import Counters
 from enforcement_gateway.domain.denials import Reason
 from enforcement_gateway.upstream.answers import Answers
-from enforcement_gateway.upstream.connection import UpstreamConnection
+from enforcement_gateway.upstream.connection import Owner, UpstreamConnection
 from enforcement_gateway.upstream.known_answers import KnownAnswers
 
 MAX_IDLE_SECONDS = 30.0
@@ -54,8 +54,21 @@ class Origin(msgspec.Struct, frozen=True):
         )
 
 
-class Pool:
+class Pool(Owner):
     """The connections to one upstream, of one worker."""
+
+    __slots__ = (
+        "_answer_timeout",
+        "_connect_timeout",
+        "_connecting",
+        "_counters",
+        "_idle",
+        "_known_answers",
+        "_max_connections",
+        "_open",
+        "_tls",
+        "origin",
+    )
 
     def __init__(
         self,

@@ -1,0 +1,27 @@
+# Types for the compiled build (ADR 26). The source beside it runs as it is.
+import cython
+
+cdef int _SUCCESS
+
+
+cdef class Counters:
+    cdef public long long requests
+    cdef public long long admitted
+    cdef public long long open
+    cdef public dict reported
+    cdef public dict denied
+    cdef long long _succeeded
+    cdef dict _answered_otherwise
+    cdef public long long connections
+    cdef public long long connections_now
+    cdef public long long upstream_connections
+    cdef public long long upstream_connections_now
+    cdef public long long confirmations
+    cdef public long long body_bytes
+    cdef public long long body_bytes_now
+    cdef public object samples
+
+    cpdef count_admitted(self)
+
+    @cython.locals(hundreds=int, others=dict)
+    cpdef count_answered(self, int status)

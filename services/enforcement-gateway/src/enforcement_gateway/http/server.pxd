@@ -1,0 +1,23 @@
+# Types for the compiled build (ADR 26). The source beside it runs as it is.
+from enforcement_gateway.counters cimport Counters
+from enforcement_gateway.gate cimport Gate
+
+
+cdef class Server:
+    cdef readonly Gate gate
+    cdef readonly Counters counters
+    cdef readonly object behind
+    cdef readonly object limits
+    cdef readonly bytes admin_prefix
+    cdef public bint draining
+    cdef readonly set connections
+    cdef readonly set tasks
+    cdef readonly object reader
+    cdef readonly object refusals
+    cdef object _trusted_proxies
+    cdef bytes _prefix
+    cdef long long _requests
+    cdef object _sweeper
+    cdef object _emptied
+
+    cpdef bytes new_request_id(self)

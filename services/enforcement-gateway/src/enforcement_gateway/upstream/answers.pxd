@@ -1,0 +1,21 @@
+# Types for the compiled build (ADR 26). The source beside it runs as it is.
+cdef bytes _CRLF, _END
+
+
+cdef class KnownHead:
+    cdef readonly object head
+    cdef readonly Py_ssize_t length
+    cdef readonly int status
+    cdef readonly bint is_dated
+    cdef readonly bytes start
+
+    cpdef bytes whole(self, bytes request_id, bytes body)
+
+
+cdef class Answers:
+    cpdef answer_known(self, KnownHead known, bytes body)
+    cpdef answer_whole(self, head, bytes body)
+    cpdef answer_started(self, head, source)
+    cpdef answer_continued(self, bytes piece)
+    cpdef answer_ended(self)
+    cpdef answer_failed(self, reason)

@@ -1,0 +1,222 @@
+"""Requests of every day are forwarded without an exchange: nobody can tell.
+
+The first request of a connection takes the strict way, the next ones have its head as
+a template, and from the second on the head of the answer is known. Here the same is
+asked several times on one connection, while something around it changes.
+"""
+
+import asyncio
+import json
+import socket
+import struct
+from datetime import timedelta
+
+import pytest
+
+from tollgate.events.registry import Enforcement
+from tollgate.testing.raw_http import OK
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+TIMES = 4
+
+ANSWERS = {
+    "whole": OK,
+    "dated": HEAD
+    + b"Date: Tue, 24 Nov 2026 10:00:00 GMT\r\nContent-Length: 2\r\n\r\n{}",
+    "empty": b"HTTP/1.1 204 No Content\r\nX-Custom: 1\r\n\r\n",
+    "an error of its own": b"HTTP/1.1 500 Oh\r\nContent-Length: 3\r\n\r\nno!",
+    "chunked": HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    "its last": HEAD + b"Connection: close\r\nContent-Length: 2\r\n\r\n{}",
+    "a redirect": b"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n",
+    "rubbish": b"SSH-2.0-OpenSSH\r\n\r\n",
+}
+
+
+@pytest.fixture
+async def asked_before(gateway, world):
+    """A client for whom the everyday way is open, and what it sends."""
+    client = await gateway.client()
+    request = gateway.request(gateway.batch(), token=world.token())
+    for _ in range(2):
+        assert (await client.ask(request)).status == 200
+    return client, request
+
+
+def without_ids(message):
+    """A message but for its id, which is another each time, and our date."""
+    fields = [
+        field
+        for field in message.fields
+        if field[0] != "X-Request-Id" and field[0] != "Date"
+    ]
+    body = message.body.replace(message["X-Request-Id"].encode(), b"")
+    return message.start_line, fields, body
+
+
+def code_of(answer):
+    return json.loads(answer.body)["code"]
+
+
+class TestIsTheSame:
+    @pytest.mark.parametrize("name", ANSWERS)
+    async def test_whatever_the_upstream_answers(self, gateway, world, name):
+        answer = ANSWERS[name]
+
+        async def answering(_, served):
+            await served.send(answer)
+            if name == "its last":
+                served.writer.close()
+
+        gateway.upstream.answering = answering
+        client = await gateway.client()
+        request = gateway.request(gateway.batch(), token=world.token())
+        answers = [await client.ask(request) for _ in range(TIMES)]
+        ids = [each["X-Request-Id"] for each in answers]
+        assert len(set(ids)) == TIMES
+        assert [each["X-Request-Id"] for each in gateway.upstream.requests] == ids
+        assert all(without_ids(each) == without_ids(answers[0]) for each in answers)
+        sent = [without_ids(each) for each in gateway.upstream.requests]
+        assert sent == [sent[0]] * TIMES
+        assert gateway.upstream.requests[-1]["Tollgate-Client-Id"] == world.app.id
+        counters = gateway.counters
+        assert (counters.requests, counters.admitted) == (TIMES, TIMES)
+        assert sum(counters.answered.values()) + sum(counters.denied.values()) == TIMES
+
+    async def test_if_the_upstream_hangs_up(self, gateway, asked_before):
+        async def hang_up(_, served):
+            served.writer.close()
+
+        client, request = asked_before
+        gateway.upstream.answering = hang_up
+        answer = await client.ask(request)
+        assert (answer.status, code_of(answer)) == (502, "upstream_closed")
+
+    async def test_if_the_answer_breaks_off(self, gateway, asked_before):
+        async def break_off(_, served):
+            await served.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n")
+            served.writer.close()
+
+        client, request = asked_before
+        gateway.upstream.answering = break_off
+        await client.send(request)
+        rest = await client.rest()
+        assert rest.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert not rest.endswith(b"0\r\n\r\n"), "the client must see that it is cut"
+
+    async def test_with_another_body_and_token_each_time(self, gateway, world):
+        client = await gateway.client()
+        for number in range(TIMES):
+            body = gateway.batch("enforced-key", {"type": "track", "n": 10**number})
+            token = world.token(jti=f"jti-{number}")
+            answer = await client.ask(gateway.request(body, token=token))
+            assert answer.status == 200
+            assert json.loads(gateway.upstream.requests[-1].body) == body
+
+
+CHANGES = {
+    "token_revoked": lambda world: world.revoke("jti-1"),
+    "view_too_old": lambda world: setattr(world.view, "is_fresh", False),
+    "scope_withdrawn": lambda world: world.change_app(scopes=frozenset()),
+    "app_deleted": lambda world: world.change_app(deleted=True),
+    "app_key_retired": lambda world: world.change_app(honoured=()),
+    "write_key_deleted": lambda world: world.delete_key("enforced-key"),
+    "source_not_connected": lambda world: world.add_source(
+        "src_enforced", "enforced-key", Enforcement.ENFORCE, "app_2"
+    ),
+    "token_signing_key_compromised": lambda world: world.compromise_signing_key(),
+}
+
+
+class TestIsDeniedAtOnce:
+    """What was admitted a moment ago on the same connection."""
+
+    @pytest.mark.parametrize("code", CHANGES)
+    async def test_after_a_change(self, gateway, world, asked_before, code):
+        client, request = asked_before
+        CHANGES[code](world)
+        world.view.on_refresh = lambda: None  # the logs hold no more than that
+        answer = await client.ask(request)
+        assert answer.status in {401, 403, 503}
+        assert code_of(answer) == code
+        assert len(gateway.upstream.requests) == 2
+
+    async def test_if_its_body_names_a_second_key(self, gateway, world, asked_before):
+        client, _ = asked_before
+        world.add_source("src_2", "second-key", Enforcement.ENFORCE, "app_2")
+        body = gateway.batch("enforced-key", {"writeKey": "second-key"})
+        answer = await client.ask(gateway.request(body, token=world.token()))
+        assert (answer.status, code_of(answer)) == (403, "sources_mixed")
+
+
+class TestTheClient:
+    async def test_leaves_before_the_answer(self, gateway, asked_before):
+        """The upstream may have taken the events; its connection stays good."""
+        client, request = asked_before
+        gateway.upstream.answering = released = Released(OK)
+        await client.send(request)
+        await gateway.upstream.until(lambda: len(gateway.upstream.requests) == 3)
+        reset(client)
+        async with asyncio.timeout(10):
+            while gateway.counters.connections_now:
+                await asyncio.sleep(0.01)
+        released.now.set()
+        gateway.upstream.answering = Released(OK, at_once=True)
+        assert (await gateway.ask(gateway.batch("open-key"))).status == 200
+        assert gateway.counters.connections_now <= 1
+
+    async def test_sends_no_more_and_waits(self, gateway, asked_before):
+        client, request = asked_before
+        gateway.upstream.answering = released = Released(OK)
+        await client.send(request)
+        client.writer.write_eof()
+        await gateway.upstream.until(lambda: len(gateway.upstream.requests) == 3)
+        released.now.set()
+        rest = await client.rest()
+        assert rest.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert rest.endswith(b'{"success": true}')
+
+    async def test_asks_again_before_the_answer(self, gateway, asked_before):
+        client, request = asked_before
+        gateway.upstream.answering = released = Released(OK)
+        await client.send(request)
+        await gateway.upstream.until(lambda: len(gateway.upstream.requests) == 3)
+        await client.send(request)
+        released.now.set()
+        for _ in range(2):
+            assert (await client.answer()).status == 200
+        assert len(gateway.upstream.requests) == 4
+
+    async def test_is_told_when_the_gateway_stops(self, gateway, asked_before):
+        client, request = asked_before
+        gateway.upstream.answering = released = Released(OK)
+        await client.send(request)
+        await gateway.upstream.until(lambda: len(gateway.upstream.requests) == 3)
+        draining = asyncio.create_task(gateway.server.drain(timedelta(seconds=10)))
+        await asyncio.sleep(0)
+        released.now.set()
+        answer = await client.answer()
+        assert (answer.status, answer["Connection"]) == (200, "close")
+        await draining
+
+
+def reset(client):
+    """Leave without a word: a close would only say that no more is sent."""
+    socket_of_client = client.writer.get_extra_info("socket")
+    socket_of_client.setsockopt(
+        socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+    )
+    client.writer.close()
+
+
+class Released:
+    """Answers when `now` is set."""
+
+    def __init__(self, answer, *, at_once=False):
+        self.now = asyncio.Event()
+        self._answer = answer
+        if at_once:
+            self.now.set()
+
+    async def __call__(self, _, served):
+        await self.now.wait()
+        await served.send(self._answer)

@@ -373,7 +373,7 @@ class TestRefusesByTheEndOfTheBody:
     def test_never_what_would_pass(
         self, *, members, spoilt, bearer, is_fresh, admit_unknown, remembers
     ) -> None:
-        view = View()
+        view = FoldedView()
         view.is_fresh = is_fresh
         gate = gate_of(view, admit_unknown=admit_unknown)
         shown = BEARERS[bearer]

@@ -8,7 +8,7 @@ import pytest
 from enforcement_gateway.counters import Counters
 from enforcement_gateway.domain.authorization import Deny
 from enforcement_gateway.domain.denials import Reason
-from enforcement_gateway.gate import Passed
+from enforcement_gateway.gate import Gate, Passed
 from enforcement_gateway.http import refusal_log
 from enforcement_gateway.http.protocol import ServerConnection
 from enforcement_gateway.http.refusal_log import MAX_LINES, RefusalLog
@@ -16,7 +16,10 @@ from enforcement_gateway.http.responses import dates, denial
 from enforcement_gateway.http.routes import SCOPES, Door
 from enforcement_gateway.http.server import Behind, Limits, Server
 from enforcement_gateway.upstream.forwarding import UpstreamAuthorization
-from enforcement_gateway.upstream.pool import Origin
+from enforcement_gateway.upstream.pool import Origin, Pool
+from enforcement_gateway.verification import Verifier
+from enforcement_gateway.view import View
+from tollgate.oauth.scopes import DEFAULT_AUDIENCES
 
 PYTHON = b"analytics-python/2.4.0"
 OLD_PYTHON = b"analytics-python/2.3.0"
@@ -29,10 +32,13 @@ def node_body(version: str) -> bytes:
     return json.dumps({"batch": batch, "writeKey": "k"}).encode()
 
 
-class Gate:
+class ToldGate(Gate):
     """Says what a test says: to a first look, and by the whole of the rules."""
 
     def __init__(self) -> None:
+        super().__init__(
+            View(), Verifier("https://a"), Counters(), audiences=DEFAULT_AUDIENCES
+        )
         self.refusal: Reason | None = None
         self.verdict: Passed | Deny = Passed()
         self.waiting = []
@@ -73,16 +79,31 @@ class Transport:
         self.aborted = True
 
 
+class TellingPool(Pool):
+    """Sends nothing, and says what it was to send."""
+
+    def __init__(self, forwarded: list[bytes]) -> None:
+        super().__init__(
+            Origin.of("http://upstream.test"),
+            Counters(),
+            max_connections=1,
+            connect_timeout=1.0,
+            answer_timeout=1.0,
+        )
+        self.forwarded = forwarded
+
+    def send(self, request: bytes, answers: object) -> None:
+        del answers
+        self.forwarded.append(request)
+
+
 class Client:
     """One connection to a gateway whose gate a test holds."""
 
     def __init__(self) -> None:
-        self.gate = Gate()
+        self.gate = ToldGate()
         self.forwarded = []
-        pool = SimpleNamespace(
-            origin=Origin.of("http://upstream.test"),
-            send=lambda request, _: self.forwarded.append(request),
-        )
+        pool = TellingPool(self.forwarded)
         self.server = Server(
             self.gate,
             Counters(),

@@ -25,29 +25,25 @@ GROUP = 500
 async def run(bench: Bench) -> list[Row]:
     many = bench.pick(full=40_000, quick=10_000)
     few = bench.pick(full=4_000, quick=1_000)
-    with bench.servers() as servers:
-        postgres_url, broker = await asyncio.gather(
-            asyncio.to_thread(servers.open_postgres),
-            asyncio.to_thread(servers.open_broker),
+    postgres_url, broker = await bench.servers()
+    host = broker.new_virtual_host()
+    users = [host.url_of(user) for user in ("app-registry", "enforcement-gateway")]
+
+    def flow(url: str, events: int, batch: int) -> Callable[[], Awaitable[Flow]]:
+        return lambda: _flow(bench, [url, *users, str(events), str(batch)])
+
+    async with (
+        temporary_database(postgres_url) as long,
+        temporary_database(postgres_url) as short,
+    ):
+        await _fill(long.owner_url, many)
+        await _fill(short.owner_url, few)
+        measured = await bench.alternate(
+            {
+                "many": flow(long.owner_url, many, MAX_EVENTS),
+                "one": flow(short.owner_url, few, 1),
+            }
         )
-        host = broker.new_virtual_host()
-        users = [host.url_of(user) for user in ("app-registry", "enforcement-gateway")]
-
-        def flow(url: str, events: int, batch: int) -> Callable[[], Awaitable[Flow]]:
-            return lambda: _flow(bench, [url, *users, str(events), str(batch)])
-
-        async with (
-            temporary_database(postgres_url) as long,
-            temporary_database(postgres_url) as short,
-        ):
-            await _fill(long.owner_url, many)
-            await _fill(short.owner_url, few)
-            measured = await bench.alternate(
-                {
-                    "many": flow(long.owner_url, many, MAX_EVENTS),
-                    "one": flow(short.owner_url, few, 1),
-                }
-            )
     return [
         Row(
             what=what,

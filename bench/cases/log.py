@@ -26,7 +26,7 @@ MIX = "64 callers, 1-3 events, 1-2 streams"
 
 
 async def run(bench: Bench) -> list[Row]:
-    seconds = bench.pick(full=3.0, quick=1.5)
+    seconds = bench.pick(full=3.0, quick=1.0)
     async with logs_of(bench) as (url, _):
         go = partial(_measure, bench, url, seconds)
         contenders: dict[str, Callable[[], Awaitable[Measured]]] = {

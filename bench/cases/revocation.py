@@ -21,34 +21,46 @@ from bench.traffic.wrk import HOLE, filled, offer
 from enforcement_gateway.testing.process import batch
 
 WORKERS = 4
-ROUNDS = 5
+ROUNDS, QUICK_ROUNDS = 5, 2
 REST = 0.015
 """Seconds in which what a revocation leaves to do is done, before the next."""
 
 LOAD = 1_000
 """Requests a second that pass meanwhile, under load."""
 
+LOAD_SECONDS = 2
+"""The load is offered for so long again and again, until it is not needed any more."""
+
 MILLISECOND = 1e-3
 
 
 async def run(bench: Bench) -> list[Row]:
     each = bench.pick(full=100, quick=20)
+    rounds = bench.pick(full=ROUNDS, quick=QUICK_ROUNDS)
     async with open_site(bench, WORKERS) as site:
         probes = await probe_each(site.gateway.port, await site.gateway.pids())
         async with open_messenger(site.broker_url) as messenger:
-            rows = await _rows(site, probes, messenger, "idle", each)
+            rows = await _rows(site, probes, messenger, "idle", (rounds, each))
             async with _load(bench, site):
-                rows += await _rows(site, probes, messenger, "under load", each)
+                rows += await _rows(
+                    site, probes, messenger, "under load", (rounds, each)
+                )
         for probe in probes:
             probe.close()
     return rows
 
 
 async def _rows(
-    site: Site, probes: Sequence[Probe], messenger: Messenger, when: str, each: int
+    site: Site,
+    probes: Sequence[Probe],
+    messenger: Messenger,
+    when: str,
+    counts: tuple[int, int],
 ) -> list[Row]:
+    """`counts` are those of the rounds, and of the revocations in each."""
+    rounds, each = counts
     ours, theirs = [], []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         ours.append(await _revoke_some(site, probes, each))
         theirs.append([await _rested(messenger) for _ in range(each)])
     return [
@@ -61,7 +73,7 @@ async def _rows(
             target=ratio_at_most(3),
         ),
         Row(
-            what=f"the same, p99 of {ROUNDS * each}, {when}",
+            what=f"the same, p99 of {rounds * each}, {when}",
             unit="ms",
             ours=Figure.of([_quantile([*chain(*ours)], 0.99)]),
             target=ours_at_most(25),
@@ -115,13 +127,20 @@ async def _load(bench: Bench, site: Site) -> AsyncIterator[None]:
     """Valid requests all the while."""
     token = await site.issuer.token_of(site.app)
     load = filled(bench, "beside", batch(WRITE_KEY, HOLE), [token]).paced(LOAD)
-    seconds = bench.pick(full=45, quick=12)
-    offering = asyncio.create_task(offer(bench, load, site.gateway.port, seconds))
+    wanted = True
+
+    async def go_on_offering() -> None:
+        while wanted:
+            given = await offer(bench, load, site.gateway.port, LOAD_SECONDS)
+            given.require_passed("the load")
+
+    offering = asyncio.create_task(go_on_offering())
     await asyncio.sleep(1)
-    yield
-    if offering.done():
-        raise CannotMeasure("the load ended before the revocations")
-    (await offering).require_passed("the load")
+    try:
+        yield
+    finally:
+        wanted = False
+        await offering
 
 
 def _quantile(seconds: Sequence[float], share: float) -> float:

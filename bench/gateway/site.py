@@ -154,32 +154,28 @@ class Site:
 @asynccontextmanager
 async def open_site(bench: Bench) -> AsyncIterator[Site]:
     """Real servers, with both logs in one database, and nobody measured yet."""
-    with bench.servers() as servers:
-        postgres_url, broker = await asyncio.gather(
-            asyncio.to_thread(servers.open_postgres),
-            asyncio.to_thread(servers.open_broker),
-        )
-        virtual_host = broker.new_virtual_host()
-        (port,) = free_ports(1)
-        async with (
-            temporary_database(postgres_url) as database,
-            owners_of(database.owner_url, amqp_url_of=virtual_host.url_of) as owners,
-        ):
-            app = await owners.add_app()
-            source = await owners.add_source(Enforcement.ENFORCE, app)
-            rs256 = signing_key(Algorithm.RS256)
-            await owners.record(TOKENS, facts.signing_key_announced(rs256))
-            with bench.running(
-                "upstream",
-                [sys.executable, "-m", "bench.traffic.upstream", str(port)],
-                port=port,
-                environment={**os.environ, "PYTHONPATH": str(ROOT)},
-            ) as upstream:
-                yield Site(
-                    bench,
-                    owners,
-                    app=app,
-                    source=source,
-                    upstream=upstream,
-                    amqp_url=virtual_host.url_of("enforcement-gateway"),
-                )
+    postgres_url, broker = await bench.servers()
+    virtual_host = broker.new_virtual_host()
+    (port,) = free_ports(1)
+    async with (
+        temporary_database(postgres_url) as database,
+        owners_of(database.owner_url, amqp_url_of=virtual_host.url_of) as owners,
+    ):
+        app = await owners.add_app()
+        source = await owners.add_source(Enforcement.ENFORCE, app)
+        rs256 = signing_key(Algorithm.RS256)
+        await owners.record(TOKENS, facts.signing_key_announced(rs256))
+        with bench.running(
+            "upstream",
+            [sys.executable, "-m", "bench.traffic.upstream", str(port)],
+            port=port,
+            environment={**os.environ, "PYTHONPATH": str(ROOT)},
+        ) as upstream:
+            yield Site(
+                bench,
+                owners,
+                app=app,
+                source=source,
+                upstream=upstream,
+                amqp_url=virtual_host.url_of("enforcement-gateway"),
+            )

@@ -1,30 +1,38 @@
 """What every case is given."""
 
+import asyncio
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
-    AbstractContextManager,
     AsyncExitStack,
+    ExitStack,
     closing,
     contextmanager,
 )
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 from bench import LOCAL
 from bench.measuring.cores import Cores
 from bench.measuring.programs import Program
 from bench.measuring.rounds import MeasuredT, alternate
 from local_stack.ledger import Ledger
-from local_stack.testing import TestRun
+from local_stack.testing import Broker, TestRun
 
 ChoiceT = TypeVar("ChoiceT")
 SharedT = TypeVar("SharedT")
 
 ROUNDS = 5
 QUICK_ROUNDS = 1
+
+
+class Servers(NamedTuple):
+    """Where a case makes databases and takes a virtual host of its own."""
+
+    postgres_url: str
+    broker: Broker
 
 
 class Bench:
@@ -51,6 +59,8 @@ class Bench:
         self.ledger = Ledger(folder / "processes.json")
         self._shared: dict[object, object] = {}
         self._closing = AsyncExitStack()
+        self._servers: Servers | None = None
+        self._ending = ExitStack()
 
     def pick(self, full: ChoiceT, quick: ChoiceT) -> ChoiceT:
         """What depends on how thorough the run is: `bench.pick(full=60, quick=10)`."""
@@ -86,9 +96,24 @@ class Bench:
         self._shared.clear()
         await self._closing.aclose()
 
-    def servers(self) -> AbstractContextManager[TestRun]:
-        """Postgres and RabbitMQ for a case, as for tests; on the cores of the load."""
-        return closing(TestRun(LOCAL))
+    async def servers(self) -> Servers:
+        """Postgres and RabbitMQ as for tests, on the cores of the load.
+
+        Started for the first case that asks, they serve all others until `close`.
+        """
+        if self._servers is None:
+            run = self._ending.enter_context(closing(TestRun(LOCAL)))
+            self._servers = Servers(
+                *await asyncio.gather(
+                    asyncio.to_thread(run.open_postgres),
+                    asyncio.to_thread(run.open_broker),
+                )
+            )
+        return self._servers
+
+    def close(self) -> None:
+        """End the servers."""
+        self._ending.close()
 
     @contextmanager
     def running(
@@ -127,9 +152,9 @@ def open_bench(
     runs = LOCAL / "bench"
     runs.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=runs))
+    bench = Bench(quick=quick, cores=cores, folder=folder, report=report, rounds=rounds)
     try:
-        yield Bench(
-            quick=quick, cores=cores, folder=folder, report=report, rounds=rounds
-        )
+        yield bench
     finally:
+        bench.close()
         shutil.rmtree(folder)

@@ -1,6 +1,5 @@
 """An issuer, a gateway of several workers, and the broker between them."""
 
-import asyncio
 import base64
 import os
 import sys
@@ -74,77 +73,71 @@ async def open_site(bench: Bench, workers: int) -> AsyncIterator[Site]:
     """The program under test is everything here, so all of it has all the cores."""
     cores = (bench.cores.under_test, *bench.cores.load)
     issuer_port, upstream_port, *gateway_ports = free_ports(4)
-    with bench.servers() as servers:
-        postgres_url, broker = await asyncio.gather(
-            asyncio.to_thread(servers.open_postgres),
-            asyncio.to_thread(servers.open_broker),
+    postgres_url, broker = await bench.servers()
+    virtual_host = broker.new_virtual_host()
+    async with (
+        temporary_database(postgres_url) as database,
+        temporary_database(postgres_url) as registry_database,
+        registry_stand_in(registry_database.owner_url) as registry,
+        aiohttp.ClientSession() as session,
+    ):
+        await migrate_database(database.owner_url, database.service_url)
+        app = await _connected_app(registry)
+        settings = _issuer_settings(
+            database.service_url, virtual_host.url_of("token-issuer"), registry
         )
-        virtual_host = broker.new_virtual_host()
-        async with (
-            temporary_database(postgres_url) as database,
-            temporary_database(postgres_url) as registry_database,
-            registry_stand_in(registry_database.owner_url) as registry,
-            aiohttp.ClientSession() as session,
-        ):
-            await migrate_database(database.owner_url, database.service_url)
-            app = await _connected_app(registry)
-            settings = _issuer_settings(
-                database.service_url, virtual_host.url_of("token-issuer"), registry
-            )
-            with (
-                bench.running(
-                    "token-issuer",
-                    [sys.executable, "-m", "token_issuer", "serve"],
-                    port=issuer_port,
-                    environment=_environment(
-                        "TOKEN_ISSUER", settings, PORT=str(issuer_port)
-                    ),
-                ) as issuer_program,
-                bench.running(
-                    "upstream",
-                    [
-                        sys.executable,
-                        "-m",
-                        "bench.traffic.upstream",
-                        str(upstream_port),
-                    ],
-                    port=upstream_port,
-                    environment={**os.environ, "PYTHONPATH": str(ROOT)},
+        with (
+            bench.running(
+                "token-issuer",
+                [sys.executable, "-m", "token_issuer", "serve"],
+                port=issuer_port,
+                environment=_environment(
+                    "TOKEN_ISSUER", settings, PORT=str(issuer_port)
                 ),
-            ):
-                assert issuer_program.pid is not None
-                pin(issuer_program.pid, *cores)
-                issuer = IssuerUnderTest(
-                    ISSUER, f"http://127.0.0.1:{issuer_port}", session
+            ) as issuer_program,
+            bench.running(
+                "upstream",
+                [
+                    sys.executable,
+                    "-m",
+                    "bench.traffic.upstream",
+                    str(upstream_port),
+                ],
+                port=upstream_port,
+                environment={**os.environ, "PYTHONPATH": str(ROOT)},
+            ),
+        ):
+            assert issuer_program.pid is not None
+            pin(issuer_program.pid, *cores)
+            issuer = IssuerUnderTest(ISSUER, f"http://127.0.0.1:{issuer_port}", session)
+            await issuer.until_ready()
+            gateway = GatewayProcess(
+                _environment(
+                    "ENFORCEMENT_GATEWAY",
+                    {
+                        "ISSUER": ISSUER,
+                        "UPSTREAM_URL": f"http://127.0.0.1:{upstream_port}",
+                        "REGISTRY_URL": registry.url,
+                        "REGISTRY_FEED_SECRET": registry.secret.reveal(),
+                        "ISSUER_URL": issuer.url,
+                        "ISSUER_FEED_SECRET": FEED_SECRET,
+                        "AMQP_URL": virtual_host.url_of("enforcement-gateway"),
+                        "PORT": str(gateway_ports[0]),
+                        "STATUS_PORT": str(gateway_ports[1]),
+                        "WORKERS": str(workers),
+                    },
                 )
-                await issuer.until_ready()
-                gateway = GatewayProcess(
-                    _environment(
-                        "ENFORCEMENT_GATEWAY",
-                        {
-                            "ISSUER": ISSUER,
-                            "UPSTREAM_URL": f"http://127.0.0.1:{upstream_port}",
-                            "REGISTRY_URL": registry.url,
-                            "REGISTRY_FEED_SECRET": registry.secret.reveal(),
-                            "ISSUER_URL": issuer.url,
-                            "ISSUER_FEED_SECRET": FEED_SECRET,
-                            "AMQP_URL": virtual_host.url_of("enforcement-gateway"),
-                            "PORT": str(gateway_ports[0]),
-                            "STATUS_PORT": str(gateway_ports[1]),
-                            "WORKERS": str(workers),
-                        },
-                    )
+            )
+            await gateway.start()
+            try:
+                await gateway.until_ready()
+                await gateway.until_logs(
+                    lambda log: log["log"] != "tokens" or bool(log["pushed"])
                 )
-                await gateway.start()
-                try:
-                    await gateway.until_ready()
-                    await gateway.until_logs(
-                        lambda log: log["log"] != "tokens" or bool(log["pushed"])
-                    )
-                    pin(gateway.pid, *cores)
-                    yield Site(issuer, gateway, app, virtual_host.url)
-                finally:
-                    await gateway.stop()
+                pin(gateway.pid, *cores)
+                yield Site(issuer, gateway, app, virtual_host.url)
+            finally:
+                await gateway.stop()
 
 
 async def _connected_app(registry: RegistryStandIn) -> RegisteredApp:

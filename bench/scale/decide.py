@@ -59,6 +59,7 @@ async def start(folder: Path) -> SubscribedView:
     if not await snapshot_of(view, folder).restore():
         raise SystemExit("the snapshot was refused")
     seconds = time.perf_counter() - started
+    view.look()
     pid = os.getpid()
     say(Started(seconds, resident_bytes(pid) - before, peak_resident_bytes(pid)))
     return view

@@ -27,6 +27,7 @@ from enforcement_gateway.gate import Gate
 from enforcement_gateway.http.protocol import IS_COMPILED, ServerConnection
 from enforcement_gateway.http.routes import Door
 from enforcement_gateway.http.server import Behind, Limits, Server
+from enforcement_gateway.memory import keep_freed_memory
 from enforcement_gateway.reports import Report, encode_report
 from enforcement_gateway.settings import Settings
 from enforcement_gateway.upstream.forwarding import UpstreamAuthorization
@@ -63,6 +64,7 @@ def run_worker(settings: Settings, *, control_fd: int, writes_snapshot: bool) ->
     """Serve until told to stop."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    keep_freed_memory()
     uvloop.run(_serve(settings, control_fd, writes_snapshot=writes_snapshot))
 
 

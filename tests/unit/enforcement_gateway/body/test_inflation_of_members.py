@@ -24,6 +24,18 @@ def refusal(deflated, limit=10_000_000):
     return refused.value.reason
 
 
+def by_zlib(deflated):
+    """All members, each to its end, or `zlib.error`."""
+    inflated = b""
+    while deflated:
+        member = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        inflated += member.decompress(deflated)
+        if not member.eof:
+            raise zlib.error
+        deflated = member.unused_data
+    return inflated
+
+
 SIZES = st.sampled_from(
     [0, 1, 100, SLICE_IN, SLICE_OUT - 1, SLICE_OUT, SLICE_OUT + 1, 3 * SLICE_OUT]
 )
@@ -66,6 +78,28 @@ class TestMembers:
         deflated = gzip.compress(data)
         assert len(deflated) < SLICE_IN
         assert inflate(deflated) == data
+
+    @given(
+        text=st.sampled_from([b"", b"{}", b"abc" * 200, bytes(range(256)) * 4]),
+        level=st.sampled_from([0, 1, 9]),
+        members=st.integers(1, 2),
+        spoilt=st.lists(
+            st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=3
+        ),
+        cut=st.integers(0, 3),
+    )
+    def test_agrees_with_zlib_on_damaged_gzip(self, text, level, members, spoilt, cut):
+        """Two implementations: whatever one refuses, the other must not take."""
+        deflated = bytearray(gzip.compress(text, level, mtime=0) * members)
+        for at, octet in spoilt:
+            deflated[at % len(deflated)] = octet
+        deflated = bytes(deflated[: len(deflated) - cut])
+        try:
+            expected = by_zlib(deflated)
+        except zlib.error:
+            assert refusal(deflated) is Reason.BODY_UNREADABLE
+        else:
+            assert inflate(deflated) == expected
 
     @pytest.mark.parametrize("wbits", [zlib.MAX_WBITS, -zlib.MAX_WBITS])
     def test_zlib_and_raw_deflate_are_not_gzip(self, wbits):

@@ -200,7 +200,7 @@ async def test_rs256_can_be_chosen(settings: Settings, app: RegisteredApp) -> No
                 token,
                 keys=parse_jwk_set(document),
                 issuer=issuer.name,
-                audiences=("urn:tollgate:tracking-api",),
+                audiences={"urn:tollgate:tracking-api"},
             ),
             VerifiedAccessToken,
         )

@@ -46,7 +46,7 @@ def reason_against(token: str, site: Site) -> Reason | None:
         token,
         keys={key.kid: key.public for key in (site.es256, site.rs256)},
         issuer=facts.ISSUER,
-        audiences=(DEFAULT_AUDIENCES[Scope.TRACKING_API_WRITE],),
+        audiences={DEFAULT_AUDIENCES[Scope.TRACKING_API_WRITE]},
     )
     if isinstance(verified, VerifiedAccessToken):
         refusal = verified.refusal_at(NOW + 43_200)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from token_issuer.access_tokens import MAX_LIFETIME, MintedToken, draft
+from token_issuer.access_tokens import MAX_LIFETIME, MintedToken, TokenDrafts
 from tollgate.oauth.access_tokens import VerifiedAccessToken, verify_access_token
 from tollgate.oauth.algorithms import Algorithm
 from tollgate.oauth.claims import decode_access_token_claims
@@ -27,14 +27,12 @@ def minted(
     alg: Algorithm = Algorithm.ES256,
 ) -> MintedToken:
     key = signing_key(alg)
-    drafted = draft(
-        issuer=ISSUER,
+    drafted = TokenDrafts(ISSUER, DEFAULT_AUDIENCES).draft(
         app=app,
         key=KEY,
         scopes=scopes,
         rev=7,
         signing_kid=key.kid,
-        audiences=DEFAULT_AUDIENCES,
         now=NOW,
     )
     return drafted.signed(key)
@@ -67,7 +65,7 @@ def test_whoever_has_the_public_key_can_verify_it(alg: Algorithm) -> None:
         minted(alg=alg).text,
         keys={key.kid: key.public},
         issuer=ISSUER,
-        audiences=("urn:tollgate:tracking-api",),
+        audiences={"urn:tollgate:tracking-api"},
     )
 
     assert isinstance(verified, VerifiedAccessToken)

@@ -1,15 +1,15 @@
 """A new access token, and the fact that it was issued (RFC 9068)."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
 from tollgate.events.issuance import TokenIssued
 from tollgate.oauth import base64url
-from tollgate.oauth.access_tokens import access_token_claims, mint_access_token
+from tollgate.oauth.access_tokens import mint_access_token
 from tollgate.oauth.claims import AccessTokenClaims
-from tollgate.oauth.scopes import Scope, audiences_of
+from tollgate.oauth.scopes import Scope, audiences_of, format_scope
 from tollgate.oauth.signing_keys import SigningKey
 from tollgate.random_pool import random_octets
 from tollgate.registry.oauth_app import AppKey, OAuthApp
@@ -48,43 +48,71 @@ class DraftedToken(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def draft(
-    *,
-    issuer: str,
-    app: OAuthApp,
-    key: AppKey,
-    scopes: frozenset[str],
-    rev: int,
-    signing_kid: str,
-    audiences: Mapping[Scope, str],
-    now: datetime,
-) -> DraftedToken:
-    """A token for `app`, which proved itself with `key`; `now` in whole seconds."""
-    issued_at = int(now.timestamp())
-    lifetime = min(app.token_lifetime, MAX_LIFETIME)
-    claims = access_token_claims(
-        issuer=issuer,
-        client_id=app.id,
-        audiences=audiences_of(scopes, audiences),
-        scopes=scopes,
-        jti=base64url.encode(random_octets(JTI_BYTES)),
-        key=key.claim,
-        rev=rev,
-        issued_at=issued_at,
-        lifetime=lifetime,
-    )
-    start = datetime.fromtimestamp(issued_at, UTC)
-    return DraftedToken(
-        claims=claims,
-        issued=TokenIssued(
-            jti=claims.jti,
-            signing_kid=signing_kid,
-            key=claims.key,
-            rev=rev,
-            scopes=tuple(claims.scope.split(" ")),
-            aud=tuple(claims.aud),
-            issued_at=start,
-            expires_at=start + timedelta(seconds=lifetime),
-        ),
-        lifetime=lifetime,
-    )
+class TokenDrafts:
+    """Drafts tokens of one issuer; `audiences` are the doors that scopes open."""
+
+    def __init__(self, issuer: str, audiences: Mapping[Scope, str]) -> None:
+        self._issuer = issuer
+        self._audiences = audiences
+        self._words: dict[frozenset[str], _Words] = {}
+
+    def draft(
+        self,
+        *,
+        app: OAuthApp,
+        key: AppKey,
+        scopes: frozenset[str],
+        rev: int,
+        signing_kid: str,
+        now: datetime,
+    ) -> DraftedToken:
+        """A token for `app`, which proved itself with `key`; `now` in whole seconds."""
+        words = self._words.get(scopes) or self._words_of(scopes)
+        start = now.replace(microsecond=0)
+        issued_at = int(start.timestamp())
+        lifetime = min(app.token_lifetime, MAX_LIFETIME)
+        jti = base64url.encode(random_octets(JTI_BYTES))
+        key_claim = key.claim
+        return DraftedToken(
+            claims=AccessTokenClaims(
+                iss=self._issuer,
+                sub=app.id,
+                client_id=app.id,
+                aud=words.aud,
+                iat=issued_at,
+                exp=issued_at + lifetime,
+                jti=jti,
+                scope=words.scope,
+                rev=rev,
+                key=key_claim,
+            ),
+            issued=TokenIssued(
+                jti=jti,
+                signing_kid=signing_kid,
+                key=key_claim,
+                rev=rev,
+                scopes=words.scopes,
+                aud=words.aud,
+                issued_at=start,
+                expires_at=start + timedelta(seconds=lifetime),
+            ),
+            lifetime=lifetime,
+        )
+
+    def _words_of(self, scopes: frozenset[str]) -> "_Words":
+        """Made once for each set: there are not more than the known scopes allow."""
+        scope = format_scope(scopes)
+        words = self._words[scopes] = _Words(
+            aud=audiences_of(scopes, self._audiences),
+            scope=scope,
+            scopes=tuple(scope.split(" ")),
+        )
+        return words
+
+
+class _Words(msgspec.Struct, frozen=True, kw_only=True):
+    """How a set of scopes is written in a token and in its event."""
+
+    aud: tuple[str, ...]
+    scope: str
+    scopes: tuple[str, ...]

@@ -8,6 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry
 
+from token_issuer.access_tokens import TokenDrafts
 from token_issuer.administration import Administration
 from token_issuer.client_authentication import ClientAuthentication
 from token_issuer.foundation import SERVICE, Foundation, open_foundation
@@ -84,9 +85,7 @@ def create_application(
     issue = form_endpoint("token", token, records=True)
     # Segment's Node.js SDK keeps the slash that its settings recommend.
     token_paths = (f"{path}/token", f"{path}//token")
-    application[FRONT] = TokenFront(
-        application, token, paths=token_paths, requests=requests
-    )
+    application[FRONT] = TokenFront(application, paths=token_paths, requests=requests)
     application.add_routes(
         [
             *(web.post(each, issue) for each in token_paths),
@@ -152,8 +151,7 @@ class _Lifetime:
         revocations = Revocations(foundation.tokens_log, records, clock)
         patience = Patience(settings.patience)
         grant = ClientCredentialsGrant(
-            issuer=settings.issuer,
-            audiences=settings.audiences,
+            drafts=TokenDrafts(settings.issuer, settings.audiences),
             clients=clients,
             knowledge=knowledge,
             keyring=keyring,

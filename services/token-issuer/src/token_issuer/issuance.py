@@ -72,10 +72,19 @@ class Issuance:
         """Wait until it is recorded, or raise."""
         try:
             await done
-        except AlreadySpent:
-            raise InvalidClient("the client_assertion was used before") from None
-        except (LogUnavailable, AppendOutcomeUnknown):
-            raise Unavailable("nothing can be recorded at the moment") from None
+        except (AlreadySpent, LogUnavailable, AppendOutcomeUnknown) as error:
+            raise in_words_of_oauth(error) from None
+
+
+def in_words_of_oauth(error: Exception) -> Exception:
+    """What a failure of `done` means for whoever waits; others stay as they are."""
+    match error:
+        case AlreadySpent():
+            return InvalidClient("the client_assertion was used before")
+        case LogUnavailable() | AppendOutcomeUnknown():
+            return Unavailable("nothing can be recorded at the moment")
+        case _:
+            return error
 
 
 def _spend(client: AuthenticatedClient) -> Spend:

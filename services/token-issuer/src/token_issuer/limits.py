@@ -45,6 +45,13 @@ class RateLimit:
         # A billionth of a second is rounding, not excess.
         return timedelta(seconds=excess) if excess > 1e-9 else None  # noqa: PLR2004
 
+    def take(self, name: str) -> timedelta | None:
+        """As `wait_for`; if one more is allowed, it is counted."""
+        wait = self.wait_for(name)
+        if wait is None:
+            self.count(name)
+        return wait
+
     def count(self, name: str) -> None:
         """One more of `name`, allowed or not."""
         now = self._clock()

@@ -8,10 +8,21 @@ import asyncio
 from collections import OrderedDict
 from datetime import timedelta
 from types import TracebackType
+from typing import Protocol
 
 from tollgate.errors import Unavailable
 
 MAX_HELD = 1000
+
+
+class Held(Protocol):
+    def cut_short(self) -> None:
+        """Patience has ended: so does the waiting, with `out_of_patience`."""
+        ...
+
+
+def out_of_patience() -> Unavailable:
+    return Unavailable("the service cannot answer now")
 
 
 class Patience:
@@ -24,7 +35,7 @@ class Patience:
     def __init__(self, limit: timedelta, max_held: int = MAX_HELD) -> None:
         self._limit = limit.total_seconds()
         self._max_held = max_held
-        self._due: OrderedDict[Hold, float] = OrderedDict()
+        self._due: OrderedDict[Held, float] = OrderedDict()
         """When patience ends with those it has not ended with yet, the first first."""
         self._timer: asyncio.TimerHandle | None = None
         self.held = 0
@@ -33,32 +44,32 @@ class Patience:
         """Run the body for as long as there is patience; then `Unavailable`."""
         return Hold(self)
 
-    def begin(self, hold: "Hold") -> None:
+    def begin(self, held: Held) -> None:
         """One more is held."""
         if self.held >= self._max_held:
             raise Unavailable("too many requests are waiting")
         self.held += 1
         loop = asyncio.get_running_loop()
-        due = self._due[hold] = loop.time() + self._limit
+        due = self._due[held] = loop.time() + self._limit
         if self._timer is None:
             self._timer = loop.call_at(due, self._end_with_who_is_due)
 
-    def end(self, hold: "Hold") -> None:
+    def end(self, held: Held) -> None:
         """One is held no more."""
         self.held -= 1
-        self._due.pop(hold, None)
+        self._due.pop(held, None)
 
     def _end_with_who_is_due(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
         self._timer = None
         while self._due:
-            hold, due = next(iter(self._due.items()))
+            held, due = next(iter(self._due.items()))
             if due > now:
                 self._timer = loop.call_at(due, self._end_with_who_is_due)
                 return
-            del self._due[hold]
-            hold.cut_short()
+            del self._due[held]
+            held.cut_short()
 
 
 class Hold:
@@ -99,4 +110,4 @@ class Hold:
             and self._task.uncancel() <= self._cancelling
             and kind is asyncio.CancelledError
         ):
-            raise Unavailable("the service cannot answer now") from None
+            raise out_of_patience() from None

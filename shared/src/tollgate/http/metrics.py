@@ -4,16 +4,26 @@ The route is the pattern, never the path: a path holds ids, of which there is no
 """
 
 import time
-from functools import cache
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import accumulate
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import (
+    CounterMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
+_BOUNDS = [*map(str, BUCKETS), "+Inf"]
 _KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -25,34 +35,55 @@ def process_metrics() -> CollectorRegistry:
     return registry
 
 
-class RequestMetrics:
-    """Registers its metrics once a process."""
+class _Took:
+    """How long requests of one route took: how many in each bucket, and together."""
+
+    __slots__ = ("counts", "seconds")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS) + 1)
+        self.seconds = 0.0
+
+
+class RequestMetrics(Collector):
+    """Plain numbers until somebody asks: they are counted far more often than read.
+
+    One for a process and its `registry`; the event loop alone counts with it.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        requests = Counter(
-            "tollgate_http_requests",
-            "Requests answered, by route, method and status.",
-            ("route", "method", "status"),
-            registry=registry,
-        )
-        seconds = Histogram(
-            "tollgate_http_request_seconds",
-            "Seconds from the head of a request to the end of its handler, by route.",
-            ("route",),
-            buckets=BUCKETS,
-            registry=registry,
-        )
-        # Finding the child of some labels costs more than counting with it. There are
-        # as many to remember as the metrics themselves hold.
-        self._requests_of, self._seconds_of = (
-            cache(requests.labels),
-            cache(seconds.labels),
-        )
+        self._answered: defaultdict[tuple[str, str, str], int] = defaultdict(int)
+        self._took: defaultdict[str, _Took] = defaultdict(_Took)
+        registry.register(self)
 
     def count(self, route: str, method: str, status: str, started: float) -> None:
         """One more was answered, just now; `started` by `time.perf_counter`."""
-        self._requests_of(route, method, status).inc()
-        self._seconds_of(route).observe(time.perf_counter() - started)
+        self._answered[route, method, status] += 1
+        seconds = time.perf_counter() - started
+        took = self._took[route]
+        took.counts[bisect_left(BUCKETS, seconds)] += 1
+        took.seconds += seconds
+
+    def collect(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "tollgate_http_requests",
+            "Requests answered, by route, method and status.",
+            labels=("route", "method", "status"),
+        )
+        for labels, count in self._answered.items():
+            requests.add_metric(labels, count)
+        yield requests
+        seconds = HistogramMetricFamily(
+            "tollgate_http_request_seconds",
+            "Seconds from the head of a request to the end of its handler, by route.",
+            labels=("route",),
+        )
+        for route, took in self._took.items():
+            up_to = accumulate(took.counts)
+            seconds.add_metric(
+                (route,), list(zip(_BOUNDS, up_to, strict=True)), took.seconds
+            )
+        yield seconds
 
     def middleware(self) -> Middleware:
         """Goes outside of the middleware that turns errors into answers."""

@@ -108,7 +108,29 @@ def decode_access_token_claims(payload: bytes) -> AccessTokenClaims:
     return _decode(payload, _access_token_decoder)
 
 
+class _AsSdksWrite(msgspec.Struct, frozen=True):
+    """The claims of an assertion in the order in which Segment's SDKs write them."""
+
+    iss: str | UnsetType
+    sub: str
+    aud: str | tuple[str, ...]
+    iat: LenientDate | UnsetType
+    exp: LenientDate
+    jti: str
+
+
 def decode_client_assertion_claims(payload: bytes) -> ClientAssertionClaims:
+    """As `decode_access_token_claims`, for what Segment's SDKs write."""
+    try:
+        claims = _client_assertion_claims(payload)
+    except _UNDECODABLE:
+        pass
+    else:
+        usual = _AsSdksWrite(
+            claims.iss, claims.sub, claims.aud, claims.iat, claims.exp, claims.jti
+        )
+        if _encode(usual) == payload:
+            return claims
     return _decode(payload, _client_assertion_decoder)
 
 
@@ -125,6 +147,7 @@ _access_token_claims = _access_token_decoder.decode
 _access_token_words = msgspec.json.Decoder(AccessTokenWords).decode
 _encode = msgspec.json.Encoder().encode
 _client_assertion_decoder = msgspec.json.Decoder(ClientAssertionClaims)
+_client_assertion_claims = _client_assertion_decoder.decode
 
 
 def _decode(payload: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from functools import lru_cache
 from types import MappingProxyType
 
 from tollgate.oauth.errors import InvalidScope
@@ -32,6 +33,7 @@ DEFAULT_AUDIENCES: Mapping[Scope, str] = MappingProxyType(
 """The door of each scope: the identifier that stands in `aud` (RFC 9068 §3)."""
 
 
+@lru_cache(maxsize=256)
 def parse_scope(text: str) -> frozenset[str]:
     """The scope tokens of a `scope` parameter or claim; their order means nothing."""
     if not _SCOPE(text):

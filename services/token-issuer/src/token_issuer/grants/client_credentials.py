@@ -12,7 +12,7 @@ from datetime import datetime
 
 import msgspec
 
-from token_issuer.access_tokens import DraftedToken, MintedToken, draft
+from token_issuer.access_tokens import DraftedToken, MintedToken, TokenDrafts
 from token_issuer.bursts import Burst
 from token_issuer.callers import Caller
 from token_issuer.client_authentication import (
@@ -24,12 +24,12 @@ from token_issuer.issuance import Issuance
 from token_issuer.keyring import Keyring
 from token_issuer.knowledge import Knowledge
 from token_issuer.limits import RateLimit
+from token_issuer.patience import out_of_patience
 from tollgate.clock import Clock
 from tollgate.eventlog import Appended
 from tollgate.oauth.errors import InvalidScope, TooManyRequests
-from tollgate.oauth.scopes import Scope, format_scope, parse_scope
+from tollgate.oauth.scopes import parse_scope
 from tollgate.oauth.signing_keys import SigningKey
-from tollgate.registry.oauth_app import OAuthApp
 
 GRANT_TYPE = "client_credentials"
 
@@ -43,57 +43,76 @@ class AccessTokenResponse(msgspec.Struct, frozen=True, kw_only=True):
     scope: str
 
 
-class _Exchange:
-    """A request on its way from an assertion to a recorded token."""
+class NotAtOnce(Exception):
+    """The logs have to be asked first: see `ClientCredentialsGrant.begin`."""
+
+
+class _ScopeNotKnown(NotAtOnce):
+    """The app asks for a scope that it did not have when we last heard of it."""
+
+
+class Exchange:
+    """A request on its way from an assertion to a token on record.
+
+    `done` is settled when it is recorded; then `minted` and `scopes` are there.
+    """
 
     __slots__ = (
-        "app",
         "arrived_at",
-        "asked",
         "caller",
         "claimed",
         "client",
         "done",
         "drafted",
+        "form",
         "minted",
         "scopes",
         "signing_key",
     )
 
+    claimed: ClaimedClient
     client: AuthenticatedClient
-    app: OAuthApp
     scopes: frozenset[str]
     signing_key: SigningKey
     drafted: DraftedToken
     minted: MintedToken
 
     def __init__(
-        self,
-        claimed: ClaimedClient,
-        asked: str | None,
-        arrived_at: datetime,
-        caller: Caller,
+        self, form: Mapping[str, str], arrived_at: datetime, caller: Caller
     ) -> None:
-        self.claimed = claimed
-        self.asked = asked
+        self.form = form
         self.arrived_at = arrived_at
         self.caller = caller
-        self.begin()
+        self.done: asyncio.Future[Appended] = _new_future()
 
-    def begin(self) -> None:
-        self.done: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
+    def begin_again(self) -> None:
+        """After `done` has failed."""
+        self.done = _new_future()
+
+    def cut_short(self) -> None:
+        """There is no patience left."""
+        if not self.done.done():
+            self.done.set_exception(out_of_patience())
+
+    def response(self) -> AccessTokenResponse:
+        """What the client is told, once `done` is."""
+        token = self.minted
+        return AccessTokenResponse(
+            access_token=token.text,
+            expires_in=token.lifetime,
+            scope=self.drafted.claims.scope,
+        )
 
 
-class _ScopeNotKnown(Exception):
-    """The app asks for a scope that it did not have when we last heard of it."""
+def _new_future() -> "asyncio.Future[Appended]":
+    return asyncio.get_running_loop().create_future()
 
 
 class ClientCredentialsGrant:
     def __init__(
         self,
         *,
-        issuer: str,
-        audiences: Mapping[Scope, str],
+        drafts: TokenDrafts,
         clients: ClientAuthentication,
         knowledge: Knowledge,
         keyring: Keyring,
@@ -101,8 +120,7 @@ class ClientCredentialsGrant:
         limit: RateLimit,
         clock: Clock,
     ) -> None:
-        self._issuer = issuer
-        self._audiences = audiences
+        self._drafts = drafts
         self._clients = clients
         self._knowledge = knowledge
         self._keyring = keyring
@@ -110,78 +128,86 @@ class ClientCredentialsGrant:
         self._limit = limit
         self._clock = clock
         mint = (self._draft, self._sign, self._record)
-        self._exchanging = Burst(self._verify, self._take_scopes, *mint)
-        self._minting = Burst(*mint)
+        prove = (self._verify, self._take_scopes)
+        self._from_form = Burst(self._find, *prove, *mint)
+        self._from_claim = Burst(*prove, *mint)
+        self._from_scopes = Burst(*mint)
 
     async def grant(
         self, form: Mapping[str, str], *, arrived_at: datetime, caller: Caller
     ) -> AccessTokenResponse:
         """A token for whoever sent `form`, or an `OAuthError`."""
-        claimed = await self._clients.find(form)
-        exchange = _Exchange(claimed, form.get("scope"), arrived_at, caller)
-        self._exchanging.take(exchange)
+        exchange = Exchange(form, arrived_at, caller)
+        exchange.claimed = await self._clients.find(form)
+        self._from_claim.take(exchange)
         try:
             await self._issuance.outcome(exchange.done)
         except _ScopeNotKnown:
             await self._look_again(exchange)
-            exchange.begin()
-            self._minting.take(exchange)
+            exchange.begin_again()
+            self._from_scopes.take(exchange)
             await self._issuance.outcome(exchange.done)
-        token = exchange.minted
-        return AccessTokenResponse(
-            access_token=token.text,
-            expires_in=token.lifetime,
-            scope=format_scope(exchange.scopes),
-        )
+        return exchange.response()
 
-    def _verify(self, exchange: _Exchange) -> None:
+    def begin(self, exchange: Exchange) -> None:
+        """The same without waiting for anything but the record of the token.
+
+        `done` fails as the log does, with an `OAuthError`, or with `NotAtOnce`: then
+        nothing has been done, and `grant` will know.
+        """
+        self._from_form.take(exchange)
+
+    def _find(self, exchange: Exchange) -> None:
+        claimed = self._clients.find_at_once(exchange.form)
+        if claimed is None:
+            raise NotAtOnce
+        scope = exchange.form.get("scope")
+        if scope is not None and not claimed.app.scopes.issuperset(scope.split(" ")):
+            raise NotAtOnce
+        exchange.claimed = claimed
+
+    def _verify(self, exchange: Exchange) -> None:
         exchange.client = self._clients.verify(exchange.claimed, exchange.arrived_at)
 
-    def _take_scopes(self, exchange: _Exchange) -> None:
+    def _take_scopes(self, exchange: Exchange) -> None:
         """What is granted: what was asked for, or all that the app has.
 
         Verified requests alone count for the limit: nobody uses up another's share.
         """
-        app = exchange.app = exchange.client.app
-        wait = self._limit.wait_for(app.id)
+        app = exchange.client.app
+        wait = self._limit.take(app.id)
         if wait is not None:
             raise TooManyRequests("this app asks for too many tokens", retry_after=wait)
-        self._limit.count(app.id)
-        if exchange.asked is None:
-            exchange.scopes = app.scopes
-        else:
-            exchange.scopes = parse_scope(exchange.asked)
-            if not exchange.scopes <= app.scopes:
-                raise _ScopeNotKnown
+        asked = exchange.form.get("scope")
+        exchange.scopes = app.scopes if asked is None else parse_scope(asked)
+        if not exchange.scopes <= app.scopes:
+            raise _ScopeNotKnown
         if not exchange.scopes:
             raise InvalidScope("the app does not have this scope")
 
-    async def _look_again(self, exchange: _Exchange) -> None:
+    async def _look_again(self, exchange: Exchange) -> None:
         """Perhaps the scope was given to the app a moment ago."""
         await self._knowledge.refresh()
-        app = exchange.app
-        exchange.app = app = self._knowledge.registry.apps.get(app.id, app)
-        if not exchange.scopes <= app.scopes:
+        app = exchange.client.app
+        if not exchange.scopes <= self._knowledge.registry.apps.get(app.id, app).scopes:
             raise InvalidScope("the app does not have this scope")
 
-    def _draft(self, exchange: _Exchange) -> None:
-        tokens = self._knowledge.tokens
+    def _draft(self, exchange: Exchange) -> None:
+        tokens, client = self._knowledge.tokens, exchange.client
         key = exchange.signing_key = self._keyring.signing_key(tokens.signing_keys)
-        exchange.drafted = draft(
-            issuer=self._issuer,
-            app=exchange.client.app,
-            key=exchange.client.key,
+        exchange.drafted = self._drafts.draft(
+            app=client.app,
+            key=client.key,
             scopes=exchange.scopes,
-            rev=tokens.version_of(exchange.client.app.id),
+            rev=tokens.version_of(client.app.id),
             signing_kid=key.kid,
-            audiences=self._audiences,
             now=self._clock.now(),
         )
 
-    def _sign(self, exchange: _Exchange) -> None:
+    def _sign(self, exchange: Exchange) -> None:
         exchange.minted = exchange.drafted.signed(exchange.signing_key)
 
-    def _record(self, exchange: _Exchange) -> None:
+    def _record(self, exchange: Exchange) -> None:
         """Last of all; the log settles the exchange."""
         self._issuance.record(
             exchange.client, exchange.minted, exchange.caller, exchange.done

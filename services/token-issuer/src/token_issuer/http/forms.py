@@ -60,7 +60,9 @@ FormHandler: TypeAlias = Callable[[FormRequest], Awaitable[Any]]
 FAILED = web.RequestKey("failed", Exception)
 """What came of a request in front of the application, which is to say so."""
 
-_FORM = web.RequestKey("form", Mapping[str, str])
+FORM = web.RequestKey("form", Mapping[str, str])
+BODY = web.RequestKey("body", bytes)
+"""What was read of it already."""
 
 
 def form_endpoint(name: str, handler: FormHandler, *, records: bool = False) -> Handler:
@@ -94,21 +96,15 @@ async def _answer_or_failure(request: web.Request, handler: FormHandler) -> Any:
     failed = request.get(FAILED)
     if failed is not None:
         raise failed
-    return await answer_form(request, request.app, handler)
+    return await _answer(request, handler)
 
 
-async def answer_form(
-    request: web.Request, application: web.Application, handler: FormHandler
-) -> Any:  # noqa: ANN401 - a Struct
-    """What `handler` says to the form that was sent; raises whatever is wrong."""
+async def _answer(request: web.Request, handler: FormHandler) -> Any:  # noqa: ANN401 - a Struct
+    application, headers = request.app, request.headers
     arrived_at = application[clock].now()
-    caller = caller_of(request, application[trusted_proxies])
-    wait = application[failures].wait_for(household_of(caller.address))
-    if wait is not None:
-        raise TooManyRequests("too many failures from this address", retry_after=wait)
-    headers = request.headers
-    form = request[_FORM] = parse_form(
-        await _body_of(request), headers.get("Content-Type")
+    caller = admit(request, application)
+    form = request[FORM] = parse_form(
+        await body_of(request), headers.get("Content-Type")
     )
     with application[patience].hold():
         return await handler(
@@ -122,6 +118,15 @@ async def answer_form(
         )
 
 
+def admit(request: web.Request, application: web.Application) -> Caller:
+    """Who sent the request, or `TooManyRequests` for all the failures before it."""
+    caller = caller_of(request, application[trusted_proxies])
+    wait = application[failures].wait_for(household_of(caller.address))
+    if wait is not None:
+        raise TooManyRequests("too many failures from this address", retry_after=wait)
+    return caller
+
+
 def _note(refusal: OAuthError, endpoint: str, request: web.Request) -> None:
     """Count a failure for its address, and log it."""
     caller = caller_of(request, request.app[trusted_proxies])
@@ -131,7 +136,7 @@ def _note(refusal: OAuthError, endpoint: str, request: web.Request) -> None:
         endpoint=endpoint,
         error=refusal.error,
         reason=refusal.description,
-        claimed_client_id=_claimed_client_id(request.get(_FORM, {})),
+        claimed_client_id=_claimed_client_id(request.get(FORM, {})),
         client_address=caller.address,
     )
 
@@ -144,7 +149,10 @@ def _claimed_client_id(form: Mapping[str, str]) -> str | None:
         return None
 
 
-async def _body_of(request: web.Request) -> bytes:
+async def body_of(request: web.Request) -> bytes:
+    """All of it, or what is to be said of a body that cannot be had."""
+    if BODY in request:
+        return request[BODY]
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("send the form without a content coding")
     try:

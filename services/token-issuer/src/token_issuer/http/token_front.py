@@ -1,8 +1,8 @@
 """POST {issuer}/token answered in front of the application, when a token comes of it.
 
-The exchange is the same function as behind the router (`forms.answer_form`). What it
-raises is left for the application to answer, to log and to count, so that a refusal is
-written in one place.
+It keeps the same rules by the same functions, and waits for the body and for the log
+alone. Whatever else it would have to wait for, and whatever is not a token, is left for
+the application to decide, to answer, to log and to count.
 """
 
 import time
@@ -12,12 +12,19 @@ from email.utils import formatdate
 import msgspec
 from aiohttp import HttpVersion11, web
 
-from token_issuer.http.collaborators import metrics
-from token_issuer.http.forms import FAILED, FormHandler, answer_form
+from token_issuer.grants.client_credentials import (
+    AccessTokenResponse,
+    Exchange,
+    NotAtOnce,
+)
+from token_issuer.http.collaborators import clock, grants, metrics, patience
+from token_issuer.http.forms import BODY, FAILED, FORM, admit, body_of
+from token_issuer.http.token_endpoint import grant_of
+from token_issuer.issuance import in_words_of_oauth
 from tollgate.http.front import PreparedResponse, Rest
 from tollgate.http.metrics import RequestMetrics
-from tollgate.http.request_ids import request_id_of
 from tollgate.http.server import RECORDED
+from tollgate.oauth.forms import parse_form
 
 _ANSWER = (
     b"HTTP/1.1 200 OK\r\n"
@@ -32,6 +39,11 @@ _ANSWER = (
     b"%b"
 )
 
+_NEGOTIATED = ("Authorization", "Expect", "Upgrade")
+"""Fields of requests that are more than a form."""
+
+_encode = msgspec.json.Encoder().encode
+
 
 class TokenFront:
     """`paths` are those of the token endpoint."""
@@ -39,13 +51,11 @@ class TokenFront:
     def __init__(
         self,
         application: web.Application,
-        handler: FormHandler,
         *,
         paths: Collection[str],
         requests: RequestMetrics,
     ) -> None:
         self._application = application
-        self._handler = handler
         self._paths = frozenset(paths)
         self._requests = requests
         self._date_of = -1
@@ -56,37 +66,59 @@ class TokenFront:
         path = request.raw_path
         if path not in self._paths or not _is_plain(request):
             return await rest(request)
-        started, status = time.perf_counter(), "cancelled"
+        started = time.perf_counter()
         try:
-            answer = await answer_form(request, self._application, self._handler)
-            status = "200"
-        except Exception as failure:  # noqa: BLE001 - the application answers it
-            request[FAILED] = failure
+            exchange = await self._exchange(request)
+        except NotAtOnce:
             return await rest(request)
-        finally:
-            if FAILED not in request:
-                self._requests.count(path, "POST", status, started)
+        except Exception as failure:  # noqa: BLE001 - the application answers it
+            request[FAILED] = in_words_of_oauth(failure)
+            return await rest(request)
+        except BaseException:
+            self._requests.count(path, "POST", "cancelled", started)
+            raise
+        self._requests.count(path, "POST", "200", started)
         self._application[metrics].count_request("token", "ok")
-        body = msgspec.json.encode(answer)
-        name = request_id_of(request).encode()
-        response = PreparedResponse(_ANSWER % (name, len(body), self._now(), body))
+        response = PreparedResponse(
+            self._answer(exchange.caller.request_id, exchange.response())
+        )
         response[RECORDED] = True
         return response
 
-    def _now(self) -> bytes:
-        """For the Date field (RFC 9110 §6.6.1), by which SDKs set their clocks."""
+    async def _exchange(self, request: web.Request) -> Exchange:
+        """What has led to a token on record; raises whatever kept it from that."""
+        application = self._application
+        arrived_at = application[clock].now()
+        caller = admit(request, application)
+        body = request[BODY] = await body_of(request)
+        form = request[FORM] = parse_form(body, request.headers.get("Content-Type"))
+        grant = grant_of(form, application[grants])
+        exchange = Exchange(form, arrived_at, caller)
+        held_by = application[patience]
+        held_by.begin(exchange)
+        try:
+            grant.begin(exchange)
+            await exchange.done
+        finally:
+            held_by.end(exchange)
+        return exchange
+
+    def _answer(self, request_id: str, answer: AccessTokenResponse) -> bytes:
         now = int(time.time())
         if now != self._date_of:
+            # RFC 9110 §6.6.1; SDKs set their clocks by it.
             self._date_of, self._date = now, formatdate(now, usegmt=True).encode()
-        return self._date
+        body = _encode(answer)
+        return _ANSWER % (request_id.encode(), len(body), self._date, body)
 
 
 def _is_plain(request: web.Request) -> bool:
-    """Whether a plain answer will do: nothing was negotiated, and nobody hangs up."""
-    return (
-        request.method == "POST"
-        and request.version == HttpVersion11
-        and request.keep_alive
-        and "Expect" not in request.headers
-        and "Upgrade" not in request.headers
-    )
+    """Whether it is a form and no more, on a connection that is kept."""
+    if (
+        request.method != "POST"
+        or request.version != HttpVersion11
+        or not request.keep_alive
+    ):
+        return False
+    headers = request.headers
+    return not any(name in headers for name in _NEGOTIATED)

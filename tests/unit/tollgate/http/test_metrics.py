@@ -1,0 +1,49 @@
+"""What is counted as plain numbers is told as Prometheus takes it."""
+
+import time
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from tollgate.http.metrics import BUCKETS, RequestMetrics
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+def test_requests_are_counted_by_route_method_and_status(
+    registry: CollectorRegistry,
+) -> None:
+    metrics = RequestMetrics(registry)
+
+    for status in ("200", "200", "401"):
+        metrics.count("/token", "POST", status, time.perf_counter())
+
+    def count(status: str) -> float | None:
+        labels = {"route": "/token", "method": "POST", "status": status}
+        return registry.get_sample_value("tollgate_http_requests_total", labels)
+
+    assert (count("200"), count("401"), count("503")) == (2, 1, None)
+
+
+def test_seconds_are_counted_in_every_bucket_that_holds_them(
+    registry: CollectorRegistry,
+) -> None:
+    metrics = RequestMetrics(registry)
+    name = "tollgate_http_request_seconds"
+
+    for seconds in (0.0, 0.7, 100.0):
+        metrics.count("/x", "GET", "200", time.perf_counter() - seconds)
+
+    def up_to(bound: str) -> float | None:
+        return registry.get_sample_value(f"{name}_bucket", {"route": "/x", "le": bound})
+
+    assert [up_to(str(bound)) for bound in BUCKETS] == [
+        1 if bound < 0.7 else 2 for bound in BUCKETS
+    ]
+    assert up_to("+Inf") == 3
+    assert registry.get_sample_value(f"{name}_count", {"route": "/x"}) == 3
+    total = registry.get_sample_value(f"{name}_sum", {"route": "/x"})
+    assert total == pytest.approx(100.7, abs=0.2)

@@ -33,6 +33,7 @@ HOT_PATH = (
     "upstream.forwarding",
     "upstream.known_answers",
     "upstream.pool",
+    "upstream.silence",
     "verification",
     "view",
 )

@@ -46,6 +46,7 @@ class Transport:
 class Pool(Owner):
     def __init__(self):
         self.idle = []
+        self.clock = 0.0
 
     def give_back(self, connection):
         self.idle.append(connection)

@@ -14,7 +14,7 @@ from enforcement_gateway.view cimport View
 cdef class Gate:
     cdef View _view
     cdef object _verifier
-    cdef dict _remembered
+    cdef readonly dict remembered
     cdef Counters _counters
     cdef object _audiences
     cdef bint _admit_unknown
@@ -25,7 +25,6 @@ cdef class Gate:
 
     @cython.locals(known=KnownToken)
     cpdef decide(self, asked)
-    cpdef KnownToken known(self, bytes token)
     @cython.locals(view=View, wall=double)
     cpdef bint admits_plainly(self, KnownToken token, str write_key) except -1
     @cython.locals(view=View)

@@ -120,7 +120,7 @@ def write_keys_of(
 
 
 class Gate:
-    """Decides by one view, for one issuer."""
+    """Decides by one view, for one issuer; `remembered` is as the verifier has it."""
 
     def __init__(
         self,
@@ -133,7 +133,7 @@ class Gate:
     ) -> None:
         self._view = view
         self._verifier = verifier
-        self._remembered = verifier.remembered
+        self.remembered = verifier.remembered
         self._counters = counters
         self._audiences = audiences
         self._admit_unknown = admit_unknown
@@ -153,15 +153,11 @@ class Gate:
             and asked.door is _TRACKING
             and asked.source_id is None
         ):
-            known = self._remembered.get(token)
+            known = self.remembered.get(token)
             if known is not None and self.admits_plainly(known, write_keys[0]):
                 self._counters.admitted += 1
                 return Passed(known.client_id)
         return self._decide(asked)
-
-    def known(self, token: bytes) -> KnownToken | None:
-        """What the issuer is known to have signed, if this is it."""
-        return self._remembered.get(token)
 
     def admits_plainly(self, token: KnownToken, write_key: str) -> bool:
         """Whether it is an everyday yes that the token may track with that write key.

@@ -80,7 +80,7 @@ class TestFits:
         known = template(head)
         assert known is not None
         other = head.replace(TOKEN, token).replace(b"12\r\n", digits + b"\r\n")
-        assert known.fit(other + b"body") == len(other)
+        assert known.fit(other + b"body", {}) == len(other)
         assert (known.token, known.length) == (token, int(digits))
 
     @pytest.mark.parametrize("digits", [b"0", b"07", b"0012", b"", b"1x", b"9" * 19])
@@ -88,9 +88,9 @@ class TestFits:
         head = written([*SDK, BEARER, LENGTH])
         known = template(head)
         assert known is not None
-        assert known.fit(head) == len(head)
+        assert known.fit(head, {}) == len(head)
         other = head.replace(b"12\r\n", digits + b"\r\n")
-        assert known.fit(other) == 0
+        assert known.fit(other, {}) == 0
 
     def test_without_a_bearer_only_the_length_is_open(self) -> None:
         basic = b"Authorization: Basic d3JpdGVrZXk6"
@@ -98,18 +98,18 @@ class TestFits:
         known = template(head)
         assert known is not None
         other = head.replace(b"12\r\n", b"7\r\n")
-        assert known.fit(other) == len(other)
+        assert known.fit(other, {}) == len(other)
         assert (known.token, known.length) == (None, 7)
         assert known.plan.authorization.write_key == "writekey"
-        assert known.fit(head.replace(b"d3Jp", b"d3Jq")) == 0
+        assert known.fit(head.replace(b"d3Jp", b"d3Jq"), {}) == 0
 
     def test_a_head_that_has_grown_too_large_does_not(self) -> None:
         head = written([BEARER, LENGTH])
         known = template(head)
         assert known is not None
         room = MAX_HEAD - len(head) + len(TOKEN)
-        assert known.fit(head.replace(TOKEN, b"t" * room)) == MAX_HEAD
-        assert known.fit(head.replace(TOKEN, b"t" * (room + 1))) == 0
+        assert known.fit(head.replace(TOKEN, b"t" * room), {}) == MAX_HEAD
+        assert known.fit(head.replace(TOKEN, b"t" * (room + 1)), {}) == 0
 
     @pytest.mark.parametrize(
         "fill",
@@ -119,7 +119,7 @@ class TestFits:
         head = written([BEARER, LENGTH])
         known = template(head)
         assert known is not None
-        assert known.fit(head.replace(TOKEN, fill)) == 0
+        assert known.fit(head.replace(TOKEN, fill), {}) == 0
 
     @pytest.mark.parametrize(
         "fill",
@@ -129,7 +129,7 @@ class TestFits:
         head = written([BEARER, LENGTH])
         known = template(head)
         assert known is not None
-        assert known.fit(head.replace(b" 12\r\n", b" " + fill + b"\r\n")) == 0
+        assert known.fit(head.replace(b" 12\r\n", b" " + fill + b"\r\n"), {}) == 0
 
 
 class TestVarying:
@@ -142,14 +142,14 @@ class TestVarying:
     def test_one_field(self) -> None:
         known = template(self.head(b"a"), self.head(b"b"))
         assert known is not None
-        assert known.fit(self.head(b"c d")) == len(self.head(b"c d"))
+        assert known.fit(self.head(b"c d"), {}) == len(self.head(b"c d"))
         assert known.values == [b" c d"]
-        assert known.fit(self.head(b"")) == len(self.head(b""))
+        assert known.fit(self.head(b""), {}) == len(self.head(b""))
 
     def test_it_stays_open_when_it_repeats(self) -> None:
         known = template(self.head(b"a"), self.head(b"b"), self.head(b"b"))
         assert known is not None
-        assert known.fit(self.head(b"c"))
+        assert known.fit(self.head(b"c"), {})
 
     def test_a_field_that_is_never_passed_on(self) -> None:
         first, second, third = (
@@ -157,7 +157,7 @@ class TestVarying:
         )
         known = template(first, second)
         assert known is not None
-        assert known.fit(third) == len(third)
+        assert known.fit(third, {}) == len(third)
         assert known.values == []
 
     @pytest.mark.parametrize(
@@ -175,14 +175,14 @@ class TestVarying:
         first, second, third = (self.head(b"a", name + b": %d" % n) for n in range(3))
         known = template(first, second)
         assert known is not None
-        assert known.fit(second)
-        assert known.fit(third) == 0
+        assert known.fit(second, {})
+        assert known.fit(third, {}) == 0
 
     def test_a_value_beyond_printable_ascii_is_read_in_full(self) -> None:
         known = template(self.head(b"a"), self.head(b"b"))
         assert known is not None
         for value in (b"\x00", b"\x7f", b"\xe9", b"\t", b"c\nX: y"):
-            assert known.fit(self.head(value)) == 0
+            assert known.fit(self.head(value), {}) == 0
 
     def test_too_many_of_them_are_none(self) -> None:
         first, second, third = (
@@ -191,8 +191,8 @@ class TestVarying:
         )
         known = template(first, second)
         assert known is not None
-        assert known.fit(second)
-        assert known.fit(third) == 0
+        assert known.fit(second, {})
+        assert known.fit(third, {}) == 0
 
 
 class TestHasNone:
@@ -335,7 +335,7 @@ def test_what_fits_is_read_as_the_strict_reader_reads_it(variants, peer) -> None
     if known is None:
         event("no template")
         return
-    at = known.fit(data)
+    at = known.fit(data, {})
     if not at:
         event("does not fit")
         return

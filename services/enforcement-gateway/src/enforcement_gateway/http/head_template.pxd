@@ -5,6 +5,7 @@ from enforcement_gateway.http.plans cimport Plan
 from enforcement_gateway.upstream.forwarding cimport Outline
 
 cdef unsigned char _ZERO, _CR
+cdef bytes _TOKEN_OCTETS, _VALUE_OCTETS
 cdef int _IN_TOKEN, _IN_LENGTH, _IN_FORWARDED, _IN_DROPPED
 
 
@@ -30,8 +31,9 @@ cdef class HeadTemplate:
         before_size=Py_ssize_t,
         kind=int,
         before=bytes,
+        value=bytes,
     )
-    cpdef Py_ssize_t fit(self, bytes data) except -1
+    cpdef Py_ssize_t fit(self, bytes data, dict sound) except -1
 
     @cython.locals(known=bytes, digits=bytes, end=Py_ssize_t)
     cdef Py_ssize_t _read_length(
@@ -40,5 +42,5 @@ cdef class HeadTemplate:
 
     @cython.locals(known=bytes, token=bytes, end=Py_ssize_t)
     cdef Py_ssize_t _read_token(
-        self, bytes data, Py_ssize_t start, Py_ssize_t size
+        self, bytes data, Py_ssize_t start, Py_ssize_t size, dict sound
     ) except -1

@@ -17,7 +17,6 @@ cdef double _FOREVER
 cdef class ServerConnection(Connection):
     cdef Server _server
     cdef object _limits
-    cdef object _loop
     cdef int _state
     cdef readonly bytes _buffer
     cdef readonly Exchange _exchange

@@ -63,7 +63,6 @@ class ServerConnection(Connection):
         "_left",
         "_limits",
         "_lingered",
-        "_loop",
         "_parts",
         "_patience",
         "_paused",
@@ -79,7 +78,6 @@ class ServerConnection(Connection):
     def __init__(self, server: Server) -> None:
         self._server = server
         self._limits = server.limits
-        self._loop = asyncio.get_running_loop()
         self._state = _HEAD
         self._buffer = b""
         self._exchange: Exchange | None = None
@@ -118,14 +116,14 @@ class ServerConnection(Connection):
             return
         server.connections.add(self)
         server.counters.connections_now += 1
-        self.deadline = self._loop.time() + self._limits.head_seconds
+        self.deadline = self._server.clock + self._limits.head_seconds
 
     def data_received(self, data: bytes) -> None:
         state = self._state
         if state == _HEAD and not self._buffer and not self.is_congested:
             template = self._template
             if template is not None:
-                at = template.fit(data)
+                at = template.fit(data, self._server.gate.remembered)
                 if at and self._begin_again(template, data, at):
                     return
         elif state == _LINGER:
@@ -161,7 +159,7 @@ class ServerConnection(Connection):
 
     def pause_writing(self) -> None:
         self.is_congested = True
-        self.deadline = self._loop.time() + self._limits.write_seconds
+        self.deadline = self._server.clock + self._limits.write_seconds
         if self._exchange is not None:
             self._exchange.pause()
 
@@ -188,7 +186,7 @@ class ServerConnection(Connection):
     def drain(self) -> None:
         """Close soon if nothing is under way; else with the next answer."""
         if self._state == _HEAD and not self._buffer:
-            self.deadline = min(self.deadline, self._loop.time() + 1.0)
+            self.deadline = min(self.deadline, self._server.clock + 1.0)
 
     def abort(self) -> None:
         self._transport.abort()
@@ -197,11 +195,20 @@ class ServerConnection(Connection):
 
     def answer_known(self, known: KnownHead, body: bytes) -> None:
         server = self._server
-        if self._exchange is None and self._state == _BUSY and not server.draining:
-            server.counters.count_answered(known.status)
-            self.answer(known.whole(self._request_id, body), False)
-        else:
+        if (
+            self._exchange is not None
+            or self._state != _BUSY
+            or self._buffer
+            or self._ended
+            or server.draining
+        ):
             self.answer_whole(known.head, body)
+            return
+        server.counters.count_answered(known.status)
+        self._state = _HEAD
+        self._transport.write(known.whole(self._request_id, body))
+        if not self.is_congested:
+            self.deadline = server.clock + server.idle_seconds
 
     def answer_whole(self, head: AnswerHead, body: bytes) -> None:
         exchange = self._taken_up()
@@ -260,7 +267,6 @@ class ServerConnection(Connection):
             self._close()
         else:
             self._state = _HEAD
-            self._in_head = self._skipped_line = False
             if not self.is_congested:
                 self._await_next()
 
@@ -285,9 +291,9 @@ class ServerConnection(Connection):
 
     def _await_next(self) -> None:
         """Nothing is under way: the next request may come, or has come already."""
-        limits = self._limits
-        patience = limits.head_seconds if self._in_head else limits.idle_seconds
-        self.deadline = self._loop.time() + patience
+        server = self._server
+        patience = self._limits.head_seconds if self._in_head else server.idle_seconds
+        self.deadline = server.clock + patience
         if self._paused:
             self._paused = False
             self._transport.resume_reading()
@@ -328,7 +334,7 @@ class ServerConnection(Connection):
                     if not data:
                         return False
             self._in_head = True
-            self.deadline = self._loop.time() + self._limits.head_seconds
+            self.deadline = self._server.clock + self._limits.head_seconds
         end = data.find(b"\r\n\r\n", 0, MAX_HEAD)
         if end < 0:
             self._insist_on_progress(data)
@@ -350,12 +356,13 @@ class ServerConnection(Connection):
         """A request whose head fits, and whose body begins `at`; False if it is odd."""
         length = template.length
         missing = length - (len(data) - at)
-        if missing < 0 or length > self._limits.body:
+        if missing < 0 or length > self._server.max_body:
             return False
         self._patience = PATIENCE_WITH_TEMPLATES
         if not missing:
             body = data[at:]
             self._state = _BUSY
+            self._skipped_line = False
             self.deadline = _FOREVER
             if not (template.is_everyday and self._pass_on(template, body)):
                 self._open_exchange(template.plan, template).run(body)
@@ -363,7 +370,7 @@ class ServerConnection(Connection):
         self._open_exchange(template.plan, template)
         self._state = _LENGTH
         self._left = length
-        self.deadline = self._loop.time() + self._limits.body_seconds
+        self.deadline = self._server.clock + self._limits.body_seconds
         self._buffer = data[at:]
         if self._buffer:
             self._advance()
@@ -378,7 +385,7 @@ class ServerConnection(Connection):
         token = template.token
         if token is None:
             return False
-        known = server.gate.known(token)
+        known = server.gate.remembered.get(token)
         if known is None:
             return False
         write_keys = read_write_keys_quickly(body)
@@ -417,11 +424,11 @@ class ServerConnection(Connection):
     def _begin(self, plan: Plan) -> None:
         head = plan.head
         exchange = self._open_exchange(plan)
-        self.deadline = self._loop.time() + self._limits.body_seconds
+        self.deadline = self._server.clock + self._limits.body_seconds
         if not head.has_body:
             self._complete(b"")
             return
-        if head.content_length > self._limits.body:
+        if head.content_length > self._server.max_body:
             raise Refused(Reason.BODY_TOO_LARGE)
         self._state = _CHUNKS if head.chunked else _LENGTH
         self._parts = []
@@ -467,6 +474,7 @@ class ServerConnection(Connection):
 
     def _complete(self, body: bytes) -> None:
         self._state = _BUSY
+        self._in_head = self._skipped_line = False
         self._parts = []
         self.deadline = _FOREVER
         exchange = self._exchange
@@ -510,7 +518,7 @@ class ServerConnection(Connection):
         self._state = _LINGER
         self._buffer = b""
         self._parts = []
-        self.deadline = self._loop.time() + LINGER_SECONDS
+        self.deadline = self._server.clock + LINGER_SECONDS
         if self._paused:
             self._paused = False
             self._transport.resume_reading()
@@ -521,5 +529,5 @@ class ServerConnection(Connection):
 
     def _close(self) -> None:
         self._state = _CLOSED
-        self.deadline = self._loop.time() + self._limits.write_seconds
+        self.deadline = self._server.clock + self._limits.write_seconds
         self._transport.close()

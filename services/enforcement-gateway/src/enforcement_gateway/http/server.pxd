@@ -8,6 +8,9 @@ cdef class Server:
     cdef readonly Counters counters
     cdef readonly object behind
     cdef readonly object limits
+    cdef readonly Py_ssize_t max_body
+    cdef readonly double idle_seconds
+    cdef readonly double clock
     cdef readonly bytes admin_prefix
     cdef public bint draining
     cdef readonly set connections

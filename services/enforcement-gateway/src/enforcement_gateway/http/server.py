@@ -51,7 +51,11 @@ class Behind(msgspec.Struct, frozen=True):
 
 
 class Server:
-    """The connections, their limits, and the ways onward."""
+    """The connections, their limits, and the ways onward.
+
+    `clock` is that of the loop at the next look at deadlines, which are counted from
+    it: they are never early, and late by no more than the time between two looks.
+    """
 
     __slots__ = (
         "_emptied",
@@ -61,11 +65,14 @@ class Server:
         "_trusted_proxies",
         "admin_prefix",
         "behind",
+        "clock",
         "connections",
         "counters",
         "draining",
         "gate",
+        "idle_seconds",
         "limits",
+        "max_body",
         "reader",
         "refusals",
         "tasks",
@@ -85,6 +92,9 @@ class Server:
         self.counters = counters
         self.behind = behind
         self.limits = limits
+        self.max_body = limits.body
+        self.idle_seconds = limits.idle_seconds
+        self.clock = 0.0
         self.admin_prefix = admin_prefix
         self.draining = False
         self.connections: set[ServerConnection] = set()
@@ -134,12 +144,18 @@ class Server:
         """Look after every deadline at once: no timer is set for a request."""
         loop = asyncio.get_running_loop()
         now = loop.time()
+        pause = self.limits.sweep_seconds
+        late = now - self.clock
+        # A process that stood still was late itself: others get that time, too.
+        forgiven = late if late > pause else 0.0
+        self.clock = now + pause
         for connection in list(self.connections):
+            connection.deadline += forgiven
             if connection.deadline <= now:
                 connection.time_out()
         for pool in {id(way.pool): way.pool for way in self.behind.values()}.values():
-            pool.sweep(now)
-        self._sweeper = loop.call_later(self.limits.sweep_seconds, self._sweep)
+            pool.sweep(now, forgiven=forgiven, next_at=self.clock)
+        self._sweeper = loop.call_later(pause, self._sweep)
 
     async def drain(self, patience: timedelta) -> None:
         """Finish what was accepted, then close; what takes longer is cut off.

@@ -1,9 +1,13 @@
 # Types for the compiled build (ADR 26). The source beside it runs as it is.
+from enforcement_gateway.http.responses cimport Dates
+
+cdef Dates _dates
 cdef bytes _CRLF, _END
 
 
 cdef class KnownHead:
     cdef readonly object head
+    cdef readonly bytes octets
     cdef readonly Py_ssize_t length
     cdef readonly int status
     cdef readonly bint is_dated

@@ -41,13 +41,15 @@ _WITHOUT_LENGTH = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 class KnownHead:
     """The head of an answer that has come before: see `upstream.known_answers`.
 
-    `length` is that of the body, `start` what our client gets up to the request id.
+    `octets` are those of the head as it came, `length` is that of the body, `start`
+    what our client gets up to the request id.
     """
 
-    __slots__ = ("head", "is_dated", "length", "start", "status")
+    __slots__ = ("head", "is_dated", "length", "octets", "start", "status")
 
-    def __init__(self, head: AnswerHead, length: int) -> None:
+    def __init__(self, head: AnswerHead, octets: bytes, length: int) -> None:
         self.head = head
+        self.octets = octets
         self.length = length
         self.status = head.status
         self.is_dated = head.is_dated
@@ -57,9 +59,10 @@ class KnownHead:
         """The answer for our client, on a connection that stays open."""
         if self.is_dated:
             return b"".join((self.start, request_id, _END, body))
-        return b"".join((self.start, request_id, _CRLF, dates.line(), _CRLF, body))
+        return b"".join((self.start, request_id, _CRLF, _dates.line(), _CRLF, body))
 
 
+_dates = dates
 _CRLF = b"\r\n"
 _END = b"\r\n\r\n"
 

@@ -6,6 +6,8 @@ from enforcement_gateway.upstream.known_answers cimport KnownAnswers
 
 
 cdef class Owner:
+    cdef public double clock
+
     cpdef give_back(self, UpstreamConnection connection)
     cpdef lost(self, UpstreamConnection connection)
 
@@ -16,17 +18,17 @@ cdef class UpstreamConnection:
     cdef bint _closed
     cdef Py_ssize_t _drained
     cdef KnownAnswers _known
-    cdef object _loop
     cdef Owner _owner
     cdef object _parser
     cdef double _patience
-    cdef object _poll
+    cdef bint _parses
     cdef bint _started
     cdef readonly object _transport
     cdef public double deadline
+    cdef readonly int descriptor
     cdef public double idle_since
 
-    cpdef bint is_alive(self) except -1
+    cpdef bint is_idle(self) except -1
     cpdef send(self, bytes request, Answers answers)
     @cython.locals(answers=Answers, known=KnownHead)
     cpdef data_received(self, bytes data)

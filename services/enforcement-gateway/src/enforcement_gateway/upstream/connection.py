@@ -5,7 +5,6 @@ too much would be taken for the next answer.
 """
 
 import asyncio
-import select
 from http import HTTPStatus
 from typing import cast
 
@@ -25,7 +24,10 @@ _FOREVER = float("inf")
 class Owner:
     """The pool. A class to inherit from, as `Answers` is."""
 
-    __slots__ = ()
+    __slots__ = ("clock",)
+
+    clock: float
+    """That of the loop at the next look at deadlines, which are counted from it."""
 
     def give_back(self, connection: "UpstreamConnection") -> None:
         """It is free for another request."""
@@ -40,7 +42,7 @@ class UpstreamConnection:
     """Carries one request at a time. An `asyncio.Protocol` but for the base class.
 
     `deadline` is when patience with the upstream ends, `idle_since` when the last
-    answer was complete, both by the clock of the loop.
+    answer was complete, both by the clock of the owner.
     """
 
     __slots__ = (
@@ -49,14 +51,14 @@ class UpstreamConnection:
         "_closed",
         "_drained",
         "_known",
-        "_loop",
         "_owner",
         "_parser",
+        "_parses",
         "_patience",
-        "_poll",
         "_started",
         "_transport",
         "deadline",
+        "descriptor",
         "idle_since",
     )
 
@@ -66,28 +68,22 @@ class UpstreamConnection:
         self._owner = owner
         self._patience = patience
         self._known = KnownAnswers() if known is None else known
-        self._loop = asyncio.get_running_loop()
         self._parser = AnswerParser()
         self._answers: Answers | None = None
         self._busy = False
         self._closed = False
         self._started = False
         self._drained = 0
-        self._poll: select.poll | None = None
+        self._parses = False
+        self.descriptor = -1
         self.deadline = _FOREVER
         self.idle_since = 0.0
 
     # --- used by the pool ---
 
-    def is_alive(self) -> bool:
-        """Whether it may carry a request: open, and silent since its last answer.
-
-        The kernel is asked, because the end of the connection may have arrived
-        without the event loop having come to it.
-        """
-        if self._closed or self._busy:
-            return False
-        return self._poll is None or not self._poll.poll(0)
+    def is_idle(self) -> bool:
+        """Whether it is open, and nothing is under way on it."""
+        return not (self._closed or self._busy)
 
     @property
     def is_closed(self) -> bool:
@@ -99,7 +95,7 @@ class UpstreamConnection:
         self._answers = answers
         self._started = False
         self._drained = 0
-        self.deadline = self._loop.time() + self._patience
+        self.deadline = self._owner.clock + self._patience
         self._transport.write(request)
 
     def time_out(self) -> None:
@@ -121,7 +117,7 @@ class UpstreamConnection:
         if self._answers is None or self._transport.is_closing():
             return
         self._transport.resume_reading()
-        self.deadline = self._loop.time() + self._patience
+        self.deadline = self._owner.clock + self._patience
 
     def abandon(self) -> None:
         """Let the upstream finish, if that is soon: it may have taken the events."""
@@ -134,21 +130,22 @@ class UpstreamConnection:
         self._transport = cast("asyncio.Transport", transport)
         socket = transport.get_extra_info("socket")
         if socket is not None:
-            self._poll = select.poll()
-            self._poll.register(socket.fileno(), select.POLLIN | select.POLLRDHUP)
+            self.descriptor = socket.fileno()
 
     def data_received(self, data: bytes) -> None:
         if not self._busy:
             self.close()  # nobody asked
             return
-        parser, answers = self._parser, self._answers
-        is_first = not parser.has_begun
+        answers = self._answers
+        is_first = not self._parses
         if is_first and answers is not None:
             known = self._known.recognise(data)
             if known is not None:
                 self._finish(True)
                 answers.answer_known(known, data[len(data) - known.length :])
                 return
+        parser = self._parser
+        self._parses = True
         try:
             parser.feed(data)
         except Rubbish:
@@ -158,7 +155,7 @@ class UpstreamConnection:
         if head is not None:  # a head that drips is as good as silence
             if is_first and parser.complete and parser.keeps_alive:
                 self._known.learn(data, head)
-            self.deadline = self._loop.time() + self._patience
+            self.deadline = self._owner.clock + self._patience
             self._deliver(head)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -209,9 +206,10 @@ class UpstreamConnection:
         if self._closed or unsent or not keeps_alive:
             self.close()
             return
-        if self._parser.has_begun:
+        if self._parses:
+            self._parses = False
             self._parser.expect_another()
-        self.idle_since = self._loop.time()
+        self.idle_since = self._owner.clock
         self._owner.give_back(self)
 
     def _fail(self, reason: Reason) -> None:

@@ -8,6 +8,7 @@ cdef Py_ssize_t _SIZE_OF_END
 
 cdef class KnownAnswers:
     cdef dict _heads
+    cdef KnownHead _last
 
     @cython.locals(end=Py_ssize_t, known=KnownHead)
     cpdef KnownHead recognise(self, bytes data)

@@ -13,21 +13,27 @@ MAX_KNOWN = 256
 class KnownAnswers:
     """Of one upstream. Only what leaves no doubt is kept: see `learn`."""
 
-    __slots__ = ("_heads",)
+    __slots__ = ("_heads", "_last")
 
     def __init__(self) -> None:
         self._heads: dict[bytes, KnownHead] = {}
+        self._last: KnownHead | None = None
 
     def recognise(self, data: bytes) -> KnownHead | None:
         """The head of `data`, if that is one whole answer with a known one.
 
         What follows the head in `data` is then the body, and nothing more.
         """
-        end = data.find(_END) + _SIZE_OF_END
-        known = self._heads.get(data[:end])
-        if known is None or len(data) - end != known.length:
-            return None
-        return known
+        known = self._last
+        if known is not None and data.startswith(known.octets):
+            end = len(known.octets)
+        else:
+            end = data.find(_END) + _SIZE_OF_END
+            known = self._heads.get(data[:end])
+            if known is None:
+                return None
+            self._last = known
+        return known if len(data) - end == known.length else None
 
     def learn(self, data: bytes, head: AnswerHead) -> None:
         """Keep the head of an answer that came as `data`, alone and whole.
@@ -41,7 +47,9 @@ class KnownAnswers:
             return
         if len(self._heads) >= MAX_KNOWN:
             self._heads.clear()
-        self._heads[data[:end]] = KnownHead(head, length)
+            self._last = None
+        octets = data[:end]
+        self._heads[octets] = KnownHead(head, octets, length)
 
 
 _END = b"\r\n\r\n"

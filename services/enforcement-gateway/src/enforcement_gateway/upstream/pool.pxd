@@ -5,6 +5,7 @@ from enforcement_gateway.counters cimport Counters
 from enforcement_gateway.upstream.answers cimport Answers
 from enforcement_gateway.upstream.connection cimport Owner, UpstreamConnection
 from enforcement_gateway.upstream.known_answers cimport KnownAnswers
+from enforcement_gateway.upstream.silence cimport Silence
 
 
 cdef class Pool(Owner):
@@ -18,8 +19,9 @@ cdef class Pool(Owner):
     cdef readonly set _open
     cdef set _connecting
     cdef KnownAnswers _known_answers
+    cdef Silence _silence
 
-    @cython.locals(connection=UpstreamConnection)
+    @cython.locals(connection=UpstreamConnection, idle=list)
     cpdef send(self, bytes request, Answers answers)
     cpdef give_back(self, UpstreamConnection connection)
     cpdef lost(self, UpstreamConnection connection)

@@ -17,6 +17,7 @@ from enforcement_gateway.domain.denials import Reason
 from enforcement_gateway.upstream.answers import Answers
 from enforcement_gateway.upstream.connection import Owner, UpstreamConnection
 from enforcement_gateway.upstream.known_answers import KnownAnswers
+from enforcement_gateway.upstream.silence import Silence
 
 MAX_IDLE_SECONDS = 30.0
 
@@ -66,6 +67,7 @@ class Pool(Owner):
         "_known_answers",
         "_max_connections",
         "_open",
+        "_silence",
         "_tls",
         "origin",
     )
@@ -90,18 +92,22 @@ class Pool(Owner):
         self._open: set[UpstreamConnection] = set()
         self._connecting: set[asyncio.Task[None]] = set()
         self._known_answers = KnownAnswers()
+        self._silence = Silence()
+        self.clock = 0.0
 
     def send(self, request: bytes, answers: Answers) -> None:
         """Send `request` on a connection that is free, or on a new one.
 
         The one used last is used next, so that the others grow old and are closed.
         """
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.is_alive():
+        idle = self._idle
+        if idle:
+            self._silence.ensure()
+        while idle:
+            connection = idle.pop()
+            if connection.is_idle():
                 connection.send(request, answers)
                 return
-            connection.close()
         if len(self._open) + len(self._connecting) >= self._max_connections:
             answers.answer_failed(Reason.UPSTREAM_BUSY)
             return
@@ -115,13 +121,20 @@ class Pool(Owner):
     def lost(self, connection: UpstreamConnection) -> None:
         if connection in self._open:
             self._open.discard(connection)
+            self._silence.forget(connection)
             self._counters.upstream_connections_now -= 1
         if connection in self._idle:
             self._idle.remove(connection)
 
-    def sweep(self, now: float) -> None:
-        """End waits that took too long, and connections nobody needs."""
+    def sweep(self, now: float, *, forgiven: float, next_at: float) -> None:
+        """End waits that took too long, and connections nobody needs.
+
+        `forgiven` are seconds in which this process stood still, `next_at` is when this
+        is called again; all by the clock of the loop.
+        """
+        self.clock = next_at
         for connection in list(self._open):
+            connection.deadline += forgiven
             if connection.deadline <= now:
                 connection.time_out()
         while self._idle and self._idle[0].idle_since + MAX_IDLE_SECONDS < now:
@@ -133,6 +146,7 @@ class Pool(Owner):
         await asyncio.gather(*self._connecting, return_exceptions=True)
         for connection in list(self._open):
             connection.close()
+        self._silence.close()
 
     async def _connect(self, request: bytes, answers: Answers) -> None:
         loop = asyncio.get_running_loop()
@@ -164,4 +178,5 @@ class Pool(Owner):
         self._counters.upstream_connections += 1
         self._counters.upstream_connections_now += 1
         self._open.add(connection)
+        self._silence.expect(connection)
         connection.send(request, answers)

@@ -1,0 +1,56 @@
+"""Which connections to an upstream are not silent, though nobody asked anything.
+
+An upstream may end a connection that is idle, and what it says may have arrived without
+the event loop having come to it: a request written then would be lost. So the kernel is
+asked about all of them at once, and that answer serves for a moment. Asking about each
+at every request would cost a system call a request.
+"""
+
+import contextlib
+import select
+import time
+
+from enforcement_gateway.upstream.connection import UpstreamConnection
+
+MOMENT = 0.001
+"""Seconds for which an answer of the kernel serves: less than a network needs to tell
+that a connection has ended."""
+
+
+class Silence:
+    """Of the connections of one pool."""
+
+    __slots__ = ("_asked_at", "_connections", "_epoll")
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._connections: dict[int, UpstreamConnection] = {}
+        self._asked_at = 0.0
+
+    def expect(self, connection: UpstreamConnection) -> None:
+        """Watch that connection from now on, if it is one of the kernel's."""
+        descriptor = connection.descriptor
+        if descriptor >= 0:
+            self._connections[descriptor] = connection
+            self._epoll.register(descriptor, select.EPOLLIN | select.EPOLLRDHUP)
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        """It is about to be closed."""
+        if self._connections.pop(connection.descriptor, None) is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._epoll.unregister(connection.descriptor)
+
+    def ensure(self) -> None:
+        """End the connections that nobody asked and that are not silent."""
+        now = time.monotonic()
+        if now - self._asked_at < MOMENT:
+            return
+        self._asked_at = now
+        for descriptor, _ in self._epoll.poll(0):
+            connection = self._connections[descriptor]
+            if connection.is_idle():  # else it is the answer that is waited for
+                connection.close()
+
+    def close(self) -> None:
+        self._connections.clear()
+        self._epoll.close()

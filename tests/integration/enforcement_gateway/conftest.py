@@ -27,10 +27,14 @@ from enforcement_gateway.gate import Gate
 from enforcement_gateway.http.protocol import ServerConnection
 from enforcement_gateway.http.routes import Door
 from enforcement_gateway.http.server import Behind, Limits, Server
+from enforcement_gateway.testing.owners import Owners, owners_of
+from enforcement_gateway.testing.process import GatewayProcess, gateway_process
 from enforcement_gateway.upstream.forwarding import UpstreamAuthorization
 from enforcement_gateway.upstream.pool import Origin, Pool
 from enforcement_gateway.verification import Verifier
 from enforcement_gateway.view import View
+from local_stack.databases import Database
+from local_stack.ports import free_ports
 from tollgate.events.registry import Enforcement
 from tollgate.messaging.subscription import NotLevel
 from tollgate.oauth.access_tokens import access_token_claims, mint_access_token
@@ -338,6 +342,28 @@ async def make_gateway(
 @pytest.fixture
 async def gateway(make_gateway: MakeGateway) -> Gateway:
     return await make_gateway()
+
+
+@pytest.fixture
+async def owners(database: Database) -> AsyncIterator[Owners]:
+    """Nothing is relayed: what the gateway knows, it has polled."""
+    async with owners_of(database.owner_url) as owners:
+        yield owners
+
+
+@pytest.fixture
+async def process(
+    owners: Owners, upstream: ScriptedUpstream, tmp_path: Path
+) -> AsyncIterator[GatewayProcess]:
+    """The gateway as it is run, with one worker, not started yet."""
+    async with gateway_process(
+        owners,
+        f"http://127.0.0.1:{upstream.port}",
+        tuple(free_ports(2)),
+        SNAPSHOT_PATH=str(tmp_path / "snapshot"),
+        DRAIN_TIME="15s",
+    ) as process:
+        yield process
 
 
 @pytest.fixture(scope="session")

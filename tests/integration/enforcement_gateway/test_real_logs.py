@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -40,25 +39,8 @@ def code_of(answer):
 
 
 @pytest.fixture
-async def owners(database: Database) -> AsyncIterator[Owners]:
-    """Nothing is relayed: what the gateway knows, it has polled."""
-    async with owners_of(database.owner_url) as owners:
-        yield owners
-
-
-@pytest.fixture
-async def gateway(
-    owners: Owners, upstream: ScriptedUpstream, tmp_path: Path
-) -> AsyncIterator[GatewayProcess]:
-    """Not started yet."""
-    async with gateway_process(
-        owners,
-        f"http://127.0.0.1:{upstream.port}",
-        tuple(free_ports(2)),
-        SNAPSHOT_PATH=str(tmp_path / "snapshot"),
-        DRAIN_TIME="15s",
-    ) as gateway:
-        yield gateway
+def gateway(process: GatewayProcess) -> GatewayProcess:
+    return process
 
 
 ENDS = {

@@ -35,6 +35,10 @@ class GatewayProcess:
         return int(self._environment["ENFORCEMENT_GATEWAY_PORT"])
 
     @property
+    def status_port(self) -> int:
+        return int(self._environment["ENFORCEMENT_GATEWAY_STATUS_PORT"])
+
+    @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
@@ -83,11 +87,10 @@ class GatewayProcess:
 
     async def get(self, path: str) -> tuple[int, Any]:
         """From the status port: status, and text or JSON; 0 while nobody answers."""
-        port = self._environment["ENFORCEMENT_GATEWAY_STATUS_PORT"]
         try:
             async with (
                 aiohttp.ClientSession() as session,
-                session.get(f"http://127.0.0.1:{port}{path}") as answer,
+                session.get(f"http://127.0.0.1:{self.status_port}{path}") as answer,
             ):
                 if answer.content_type == "application/json":
                     return answer.status, await answer.json()

@@ -7,11 +7,8 @@ from typing import Protocol
 
 import msgspec
 from aiohttp import web
-from prometheus_client import CollectorRegistry
 
-from tollgate.background import running
-from tollgate.database import connect, open_pool
-from tollgate.eventlog import AppendGroup, EventLog, open_event_log
+from tollgate.eventlog import AppendGroup, EventLog
 from tollgate.events import Event
 from tollgate.events.registry import (
     AccessTokenIssued,
@@ -21,19 +18,17 @@ from tollgate.events.registry import (
     OAuthAppCreated,
 )
 from tollgate.ids import new_id
-from tollgate.messaging.feed import Feed, FeedReader
-from tollgate.messaging.metrics import FeedMetrics
-from tollgate.messaging.notifications import Notifications
-from tollgate.messaging.source import LocalSource
-from tollgate.migrations import event_log_migrations, migrate
+from tollgate.messaging.feed import Feed
 from tollgate.oauth.algorithms import Algorithm
 from tollgate.oauth.scopes import Scope
 from tollgate.oauth.signing_keys import SigningKey
 from tollgate.registry.administrators import new_access_token
 from tollgate.settings import Secret
 from tollgate.testing.keys import signing_key
+from tollgate.testing.owned_logs import MAX_AGE, OnAPort, owned_logs
 
 WORKSPACE = "ws_1"
+REGISTRY = "registry"
 DAY = 86_400
 
 
@@ -50,7 +45,7 @@ class Reader(Protocol):
     async def until_registry_is_at(self, position: int) -> None: ...
 
 
-class RegistryStandIn:
+class RegistryStandIn(OnAPort):
     """Its feed can be stopped and started again, as if the service were.
 
     What is added is waited for in every issuer of `readers`, unless it is told not to.
@@ -59,30 +54,11 @@ class RegistryStandIn:
     secret = Secret("the-issuers-own-credential")
 
     def __init__(self, log: EventLog, feed: Feed) -> None:
+        super().__init__([web.get("/v1/events", self._read)])
         self.log = log
         self._feed = feed
-        self._runner: web.AppRunner | None = None
-        self._port = 0
         self.reads = 0
         self.readers: list[Reader] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
-
-    async def start(self) -> None:
-        application = web.Application()
-        application.add_routes([web.get("/v1/events", self._read)])
-        self._runner = web.AppRunner(application, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True)
-        await site.start()
-        self._port = self._runner.addresses[0][1]
-
-    async def stop(self) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
 
     async def append(self, stream: str, *events: Event) -> int:
         """Record facts on one stream; the position of the last."""
@@ -153,35 +129,17 @@ def key_added(key: SigningKey) -> KeyAdded:
 
 @asynccontextmanager
 async def registry_stand_in(
-    database_url: str, *, max_age: timedelta = timedelta(minutes=5)
+    database_url: str, *, max_age: timedelta = MAX_AGE
 ) -> AsyncIterator[RegistryStandIn]:
     """A registry with an empty log in that database, whose owner is named; serving."""
-    connection = await connect(database_url, application_name="registry stand-in")
-    try:
-        await migrate(connection, "registry", event_log_migrations())
-    finally:
-        await connection.close()
-    notifications = Notifications(database_url, ["registry"])
-    async with (
-        open_pool(database_url, application_name="registry stand-in") as pool,
-        open_event_log("registry", pool, database_url) as log,
-        running(notifications.run()),
-    ):
-        reader = FeedReader(
-            name="token-issuer",
-            secrets=(RegistryStandIn.secret,),
-            logs=frozenset({"registry"}),
-            whole=True,
+    async with owned_logs(database_url, REGISTRY) as owned:
+        feed = owned.feed_for(
+            "token-issuer", RegistryStandIn.secret, whole=True, max_age=max_age
         )
-        feed = Feed(
-            [LocalSource(log, notifications, max_age=max_age)],
-            [reader],
-            metrics=FeedMetrics(CollectorRegistry()),
-        )
-        registry = RegistryStandIn(log, feed)
+        registry = RegistryStandIn(owned.logs[REGISTRY], feed)
         await registry.start()
         try:
             yield registry
         finally:
-            notifications.close()
+            owned.notifications.close()
             await registry.stop()

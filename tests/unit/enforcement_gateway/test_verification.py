@@ -1,12 +1,18 @@
 """What the issuer signed, and for how many tokens that is remembered."""
 
+import asyncio
 import time
 
 import pytest
 
 from enforcement_gateway import verification
 from enforcement_gateway.domain.denials import Reason
-from enforcement_gateway.verification import SigningKeys, Verifier
+from enforcement_gateway.verification import (
+    MAX_AT_ONCE,
+    Burst,
+    SigningKeys,
+    Verifier,
+)
 from tollgate.events.tokens import SigningKeyCompromised
 from tollgate.oauth.access_tokens import (
     VerifiedAccessToken,
@@ -38,13 +44,13 @@ def keys(logs: FoldedLogs) -> SigningKeys:
 def verifications(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Every token whose signature was checked."""
     checked = []
-    verify = verification.verify_access_token
+    read = verification.read_access_token
 
     def counting(token, **arguments):
         checked.append(token)
-        return verify(token, **arguments)
+        return read(token, **arguments)
 
-    monkeypatch.setattr(verification, "verify_access_token", counting)
+    monkeypatch.setattr(verification, "read_access_token", counting)
     return checked
 
 
@@ -152,6 +158,67 @@ class TestRemembered:
         assert verifications == []
         verifier.verify(shown[0], keys)
         assert verifications == [shown[0]]
+
+
+class Asking:
+    """A request that waits for its token to be verified."""
+
+    def __init__(self, said: list[object]) -> None:
+        self.said = said
+
+    def settled(self, shown: VerifiedAccessToken | Reason) -> None:
+        self.said.append(shown)
+
+    def break_off(self, fault: Exception) -> None:
+        self.said.append(fault)
+
+
+class TestBurst:
+    async def test_signatures_are_looked_at_together_and_then_told(self, keys) -> None:
+        verifier, order = Verifier(ISSUER), []
+        settle = verifier.settle
+
+        def noting(shown, read):
+            order.append("verified")
+            return settle(shown, read)
+
+        verifier.settle = noting
+        burst = Burst(verifier)
+        shown = [token(f"jti-{number}") for number in range(MAX_AT_ONCE + 3)]
+        shown[1] = shown[1][:-86] + b"A" * 86
+        for each in shown:
+            burst.add(Asking(order), each, verifier.read(each, keys))
+        assert order == []
+        await asyncio.sleep(0)
+        assert order[:MAX_AT_ONCE] == ["verified"] * MAX_AT_ONCE
+        first = order[MAX_AT_ONCE:]
+        assert len(first) == MAX_AT_ONCE
+        assert first.pop(1) is Reason.TOKEN_SIGNATURE_WRONG
+        assert [each.jti for each in first] == [
+            f"jti-{number}" for number in range(MAX_AT_ONCE) if number != 1
+        ]
+        await asyncio.sleep(0)
+        assert [each.jti for each in order[-3:]] == ["jti-16", "jti-17", "jti-18"]
+        assert shown[1] not in verifier.remembered
+        assert len(verifier.remembered) == len(shown) - 1
+
+    async def test_a_fault_is_told_to_the_one_whose_it_is(self, keys) -> None:
+        verifier, said = Verifier(ISSUER), []
+        good, other = token("jti-1"), token("jti-2")
+        settle = verifier.settle
+
+        def failing(shown, read):
+            if shown == good:
+                raise RuntimeError
+            return settle(shown, read)
+
+        verifier.settle = failing
+        burst = Burst(verifier)
+        for each in (good, other):
+            burst.add(Asking(said), each, verifier.read(each, keys))
+        await asyncio.sleep(0)
+        assert isinstance(said[0], RuntimeError)
+        assert said[1].jti == "jti-2"
 
 
 class TestSigningKeys:

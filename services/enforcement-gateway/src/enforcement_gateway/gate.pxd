@@ -13,7 +13,7 @@ from enforcement_gateway.view cimport View
 
 cdef class Gate:
     cdef View _view
-    cdef object _verifier
+    cdef readonly object verifier
     cdef readonly dict remembered
     cdef Counters _counters
     cdef object _audiences

@@ -37,7 +37,7 @@ from enforcement_gateway.verification import SigningKeys, Verifier
 from enforcement_gateway.view import View
 from tollgate.events.registry import Enforcement
 from tollgate.messaging.subscription import NotLevel
-from tollgate.oauth.access_tokens import VerifiedAccessToken
+from tollgate.oauth.access_tokens import UnverifiedAccessToken, VerifiedAccessToken
 from tollgate.oauth.scopes import Scope
 from tollgate.projections.moments import boottime as _boottime
 
@@ -45,16 +45,16 @@ from tollgate.projections.moments import boottime as _boottime
 class Asked(Protocol):
     """One request, as far as the decision goes.
 
-    `token` is the bearer token, or why there is none to judge. `write_keys` are all
-    that it names, the one it is decided on first. `source_id` is what a function's
-    address names beside its key.
+    `token` is the bearer token, what it was found to be, or why there is none to judge.
+    `write_keys` are all that it names, the one it is decided on first. `source_id` is
+    what a function's address names beside its key.
     """
 
     @property
     def door(self) -> Door: ...
 
     @property
-    def token(self) -> bytes | Reason: ...
+    def token(self) -> bytes | VerifiedAccessToken | Reason: ...
 
     @property
     def write_keys(self) -> tuple[str, ...]: ...
@@ -132,7 +132,7 @@ class Gate:
         admit_unknown: bool = False,
     ) -> None:
         self._view = view
-        self._verifier = verifier
+        self.verifier = verifier
         self.remembered = verifier.remembered
         self._counters = counters
         self._audiences = audiences
@@ -197,7 +197,7 @@ class Gate:
                 return PASSED
         token = asked.token
         shown = (
-            self._verifier.verify(token, self._keys)
+            self.verifier.verify(token, self._keys)
             if isinstance(token, bytes)
             else token
         )
@@ -221,14 +221,16 @@ class Gate:
             return PASSED
         return verdict
 
-    def refuses(self, token: bytes | Reason, body: bytes) -> Reason | None:
+    def refuses(
+        self, token: bytes | VerifiedAccessToken | Reason, body: bytes
+    ) -> Reason | UnverifiedAccessToken | None:
         """Why a plain request is refused, if its token and the end of its body say so.
 
-        None is no answer. A key that enforces needs a good token whatever stands in
-        front of it, so that the rest of the body need not be read (ADR 28).
+        None is no answer, and neither is a token whose signature has to be looked at
+        first. A key that enforces needs a good token whatever stands in front of it,
+        so that the rest of the body need not be read (ADR 28).
         """
-        verifier = self._verifier
-        if isinstance(token, bytes) and token in verifier.remembered:
+        if isinstance(token, VerifiedAccessToken) or token in self.remembered:
             return None
         view = self._view
         view.look()
@@ -236,11 +238,12 @@ class Gate:
         if write_key is None or not is_enforced(write_key, view.registry):
             return None
         shown = (
-            verifier.verify(token, self._keys) if isinstance(token, bytes) else token
+            self.verifier.read(token, self._keys) if isinstance(token, bytes) else token
         )
-        if isinstance(shown, Reason) and view.fresh_at(_boottime(), _wall()):
-            return shown
-        return None
+        if isinstance(shown, Reason):
+            # The clocks after the view was read, never before.
+            return shown if view.fresh_at(_boottime(), _wall()) else None
+        return shown if isinstance(shown, UnverifiedAccessToken) else None
 
     def confirm(self, waiting: Waiting) -> None:
         """Have the logs read, and tell it then. Unknown is not no (DESIGN 4).

@@ -4,14 +4,21 @@ What is remembered is only what never changes: that the issuer signed these clai
 Expiry, revocation and the state of the key are judged at every request, after the hit.
 """
 
+import asyncio
 import time
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from typing import Protocol
 
 from enforcement_gateway.domain.authorization import OF_TOKENS, KnownToken
 from enforcement_gateway.domain.denials import Reason
 from enforcement_gateway.view import View
-from tollgate.oauth.access_tokens import VerifiedAccessToken, verify_access_token
+from tollgate.oauth.access_tokens import (
+    TokenRefusal,
+    UnverifiedAccessToken,
+    VerifiedAccessToken,
+    read_access_token,
+)
 from tollgate.oauth.algorithms import Algorithm
 from tollgate.oauth.public_keys import PublicKey, parse_public_key
 
@@ -64,17 +71,33 @@ class Verifier:
 
     def verify(self, token: bytes, keys: SigningKeys) -> VerifiedAccessToken | Reason:
         """What the issuer signed, which may be over soon, or why it is none."""
+        read = self.read(token, keys)
+        if isinstance(read, UnverifiedAccessToken):
+            return self.settle(token, read)
+        return read
+
+    def read(
+        self, token: bytes, keys: SigningKeys
+    ) -> VerifiedAccessToken | UnverifiedAccessToken | Reason:
+        """What is known without looking at a signature; `settle` does the rest."""
         known = self.remembered.get(token)
         if known is not None:
             return known.verified
-        verified = verify_access_token(
+        read = read_access_token(
             token,
             keys=keys,
             issuer=self._issuer,
             audiences=self._audiences,
             over_at=time.time(),
         )
-        if not isinstance(verified, VerifiedAccessToken):
+        return OF_TOKENS[read] if isinstance(read, TokenRefusal) else read
+
+    def settle(
+        self, token: bytes, read: UnverifiedAccessToken
+    ) -> VerifiedAccessToken | Reason:
+        """Look at the signature, and remember a yes."""
+        verified = read.verify()
+        if isinstance(verified, TokenRefusal):
             return OF_TOKENS[verified]
         self._remember(token, verified)
         return verified
@@ -87,3 +110,52 @@ class Verifier:
             for oldest in list(self.remembered)[: (self._max_remembered + 1) // 2]:
                 del self.remembered[oldest]
         self.remembered[token] = KnownToken(verified)
+
+
+MAX_AT_ONCE = 16
+"""Signatures before others get their turn on the loop: a few milliseconds."""
+
+
+class Settling(Protocol):
+    """A request whose token has still to be verified; must not raise."""
+
+    def settled(self, shown: VerifiedAccessToken | Reason) -> None: ...
+
+    def break_off(self, fault: Exception) -> None:
+        """There will be no answer, because of a fault of ours."""
+        ...
+
+
+class Burst:
+    """The signatures of requests that came together, one right after another.
+
+    A verification fills the caches of a processor with its own code and tables, and
+    leaves them cold for all else; between two requests it takes half as long again.
+    """
+
+    def __init__(self, verifier: Verifier) -> None:
+        self._verifier = verifier
+        self._asked: list[tuple[Settling, bytes, UnverifiedAccessToken]] = []
+
+    def add(self, asking: Settling, token: bytes, read: UnverifiedAccessToken) -> None:
+        """Have it told soon, never at once."""
+        if not self._asked:
+            asyncio.get_running_loop().call_soon(self._serve)
+        self._asked.append((asking, token, read))
+
+    def _serve(self) -> None:
+        served, self._asked = self._asked[:MAX_AT_ONCE], self._asked[MAX_AT_ONCE:]
+        if self._asked:
+            asyncio.get_running_loop().call_soon(self._serve)
+        settle = self._verifier.settle
+        outcomes: list[VerifiedAccessToken | Reason | Exception] = []
+        for _, token, read in served:
+            try:
+                outcomes.append(settle(token, read))
+            except Exception as fault:  # noqa: BLE001 - the others have their own
+                outcomes.append(fault)
+        for (asking, _, _), outcome in zip(served, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                asking.break_off(outcome)
+            else:
+                asking.settled(outcome)

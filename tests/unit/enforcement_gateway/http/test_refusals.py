@@ -1,5 +1,6 @@
 """Refusals on a connection: each request gets its own answer, from what is known."""
 
+import asyncio
 import json
 from types import SimpleNamespace
 
@@ -8,7 +9,7 @@ import pytest
 from enforcement_gateway.counters import Counters
 from enforcement_gateway.domain.authorization import Deny
 from enforcement_gateway.domain.denials import Reason
-from enforcement_gateway.gate import Gate, Passed
+from enforcement_gateway.gate import Asked, Gate, Passed
 from enforcement_gateway.http import refusal_log
 from enforcement_gateway.http.protocol import ServerConnection
 from enforcement_gateway.http.refusal_log import MAX_LINES, RefusalLog
@@ -19,11 +20,24 @@ from enforcement_gateway.upstream.forwarding import UpstreamAuthorization
 from enforcement_gateway.upstream.pool import Origin, Pool
 from enforcement_gateway.verification import Verifier
 from enforcement_gateway.view import View
+from tollgate.oauth.access_tokens import UnverifiedAccessToken, VerifiedAccessToken
 from tollgate.oauth.scopes import DEFAULT_AUDIENCES
 
 PYTHON = b"analytics-python/2.4.0"
 OLD_PYTHON = b"analytics-python/2.3.0"
 NODE = b"node-fetch/1.0"
+
+VERIFIED = VerifiedAccessToken(
+    signing_kid="kid",
+    client_id="app_1",
+    jti="jti-1",
+    audiences=frozenset(),
+    scopes=frozenset(),
+    key="kid-1/2",
+    rev=0,
+    iat=0.0,
+    exp=1.0,
+)
 
 
 def node_body(version: str) -> bytes:
@@ -42,13 +56,14 @@ class ToldGate(Gate):
         self.refusal: Reason | None = None
         self.verdict: Passed | Deny = Passed()
         self.waiting = []
+        self.decided_on = []
 
     def refuses(self, token: bytes | Reason, body: bytes) -> Reason | None:
         del token, body
         return self.refusal
 
-    def decide(self, asked: object) -> Passed | Deny:
-        del asked
+    def decide(self, asked: Asked) -> Passed | Deny:
+        self.decided_on.append(asked.token)
         return self.verdict
 
     def confirm(self, waiting: object) -> None:
@@ -257,6 +272,73 @@ class TestUnknown:
         waiting.confirmed(True)
         assert client.transport.written == b""
         assert client.server.counters.denied == {}
+
+
+class TestSignatures:
+    """They are looked at in bursts; meanwhile the request is under way."""
+
+    @pytest.fixture
+    def settled(self, client, monkeypatch) -> list[object]:
+        """What the burst finds, in turn: a token of ours, or a reason."""
+        outcomes = []
+        unverified = UnverifiedAccessToken("kid", None, None, b"", b"")
+        monkeypatch.setattr(
+            client.gate.verifier, "settle", lambda *_: outcomes.pop(0), raising=False
+        )
+
+        def refuses(token: object, body: bytes) -> object:
+            del body
+            if isinstance(token, Reason):
+                return token
+            return unverified if isinstance(token, bytes) else None
+
+        client.gate.refuses = refuses
+        return outcomes
+
+    async def test_a_wrong_one_is_refused_then(self, client, settled) -> None:
+        settled.append(Reason.TOKEN_SIGNATURE_WRONG)
+        assert client.ask() == b""
+        await asyncio.sleep(0)
+        assert b"token_signature_wrong" in client.transport.written
+        assert client.forwarded == []
+
+    async def test_a_right_one_is_decided_on_then(self, client, settled) -> None:
+        settled.append(VERIFIED)
+        client.gate.verdict = Passed("app_1")
+        assert client.ask() == b""
+        assert client.forwarded == []
+        await asyncio.sleep(0)
+        assert client.gate.decided_on == [VERIFIED]
+        (request,) = client.forwarded
+        assert b"app_1" in request
+
+    async def test_what_is_right_and_unknown_is_asked_for(
+        self, client, settled
+    ) -> None:
+        settled.append(VERIFIED)
+        client.gate.verdict = Deny(Reason.APP_UNKNOWN)
+        client.ask()
+        await asyncio.sleep(0)
+        (waiting,) = client.gate.waiting
+        waiting.confirmed(True)
+        assert b"app_unknown" in client.transport.written
+        assert settled == []
+
+    async def test_a_client_that_left_hears_nothing(self, client, settled) -> None:
+        settled.append(Reason.TOKEN_SIGNATURE_WRONG)
+        client.ask()
+        client.connection.connection_lost(None)
+        await asyncio.sleep(0)
+        assert client.transport.written == b""
+        assert client.server.counters.denied == {}
+
+    async def test_a_fault_of_ours_breaks_the_connection_off(
+        self, client, settled
+    ) -> None:
+        assert settled == []
+        client.ask()
+        await asyncio.sleep(0)
+        assert client.transport.aborted
 
 
 class TestLog:

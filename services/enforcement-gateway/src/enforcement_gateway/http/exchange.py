@@ -41,6 +41,7 @@ from enforcement_gateway.upstream.forwarding import (
     forwarded_request,
     target_of,
 )
+from tollgate.oauth.access_tokens import VerifiedAccessToken
 
 logger = structlog.get_logger(__name__)
 
@@ -121,7 +122,7 @@ class Exchange(Answers):
         self._plan = plan
         self.request_id = request_id
         self.door = plan.door
-        self.token = plan.authorization.token
+        self.token: bytes | VerifiedAccessToken | Reason = plan.authorization.token
         self._outline: Outline | None = None
         self._digits = b""
         self._values: list[bytes] = []
@@ -203,6 +204,16 @@ class Exchange(Answers):
         except Exception as fault:  # noqa: BLE001 - others wait for the same
             self.break_off(fault)
 
+    def settled(self, shown: VerifiedAccessToken | Reason) -> None:
+        """The signature of the token was looked at."""
+        if self._gone:
+            return
+        self.token = shown
+        try:
+            self._run_plain(self._body)
+        except Exception as fault:  # noqa: BLE001 - others were verified with it
+            self.break_off(fault)
+
     def break_off(self, fault: BaseException) -> None:
         """A fault of ours; nobody may wait for an answer that never comes."""
         logger.error("request broken off", request_id=self.request_id, exc_info=fault)
@@ -213,9 +224,14 @@ class Exchange(Answers):
 
     def _run_plain(self, body: bytes) -> None:
         """Only the body names write keys, and it is there as it was sent."""
-        refusal = self._server.gate.refuses(self.token, body)
-        if refusal is not None:
-            self._heed_no(refusal)
+        token = self.token
+        look = self._server.gate.refuses(token, body)
+        if isinstance(look, Reason):
+            self._heed_no(look)
+            return
+        if look is not None:
+            assert isinstance(token, bytes)  # noqa: S101 - all else has been judged
+            self._server.signatures.add(self, token, look)
             return
         keys = read_write_keys_quickly(body)
         if keys is None:

@@ -17,6 +17,7 @@ cdef class Server:
     cdef readonly set tasks
     cdef readonly object reader
     cdef readonly object refusals
+    cdef readonly object signatures
     cdef object _trusted_proxies
     cdef bytes _prefix
     cdef long long _requests

@@ -18,6 +18,7 @@ from enforcement_gateway.http.refusal_log import RefusalLog
 from enforcement_gateway.http.routes import Door
 from enforcement_gateway.upstream.forwarding import Peer, UpstreamAuthorization
 from enforcement_gateway.upstream.pool import Pool
+from enforcement_gateway.verification import Burst
 
 if TYPE_CHECKING:
     from enforcement_gateway.http.protocol import ServerConnection
@@ -75,6 +76,7 @@ class Server:
         "max_body",
         "reader",
         "refusals",
+        "signatures",
         "tasks",
     )
 
@@ -101,6 +103,7 @@ class Server:
         self.tasks: set[asyncio.Task[None]] = set()
         self.reader = ThreadPoolExecutor(1, thread_name_prefix="strict reader")
         self.refusals = RefusalLog()
+        self.signatures = Burst(gate.verifier)
         self._trusted_proxies = trusted_proxies
         self._prefix = secrets.token_hex(8).encode() + b"-"
         self._requests = 0

@@ -31,6 +31,7 @@ from tollgate.oauth.algorithms import Algorithm
 from tollgate.testing.raw_http import RawClient
 
 HAPROXY = "HAProxy"
+HAPROXY_TELLING = "HAProxy telling why"
 HAPROXY_BY_KID = "HAProxy looking at the kid only"
 REFUSALS = {401, 511}
 AS_FAST_AS_HAPROXY = ratio_at_least(1.0)
@@ -67,8 +68,12 @@ async def _refused(
     contenders: dict[str, int] = {
         **{mode.value: port for mode, port in ports.items()},
         HAPROXY: haproxy.es256_port,
+        HAPROXY_TELLING: haproxy.telling_port,
     }
-    targets: dict[str, Target | None] = {HAPROXY: AS_FAST_AS_HAPROXY}
+    targets: dict[str, Target | None] = {
+        HAPROXY: AS_FAST_AS_HAPROXY,
+        HAPROXY_TELLING: None,
+    }
     if flood is UNKNOWN_KID:
         contenders[HAPROXY_BY_KID] = haproxy.kid_port
         targets[HAPROXY_BY_KID] = None

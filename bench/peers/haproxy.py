@@ -25,18 +25,22 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HAProxy(msgspec.Struct, frozen=True):
-    """One process. Its ports let tokens of one algorithm through, or of one kid."""
+    """One process. Its ports let tokens of one algorithm through, or of one kid.
+
+    That of `telling_port` is as that of ES256, and tells each refusal as we do.
+    """
 
     rs256_port: int
     es256_port: int
     kid_port: int
+    telling_port: int
 
 
 @contextmanager
 def haproxy(bench: Bench, upstream_port: int, trust: Trust) -> Iterator[HAProxy]:
     """On the core of the program under test."""
     program = installed("haproxy", bench)
-    rs256, es256, kid = free_ports(3)
+    rs256, es256, kid, telling = free_ports(4)
     keys = {"RS256_KEY": trust.rs256, "ES256_KEY": trust.es256}
     for name, key in keys.items():
         (bench.folder / f"{name}.pem").write_text(key.pem)
@@ -46,6 +50,7 @@ def haproxy(bench: Bench, upstream_port: int, trust: Trust) -> Iterator[HAProxy]
         "RS256_PORT": str(rs256),
         "ES256_PORT": str(es256),
         "KID_PORT": str(kid),
+        "TELLING_PORT": str(telling),
         "UPSTREAM_PORT": str(upstream_port),
         "ISSUER": trust.issuer,
         "AUDIENCE": trust.audience,
@@ -59,4 +64,4 @@ def haproxy(bench: Bench, upstream_port: int, trust: Trust) -> Iterator[HAProxy]
         environment=environment,
         under_test=True,
     ):
-        yield HAProxy(rs256, es256, kid)
+        yield HAProxy(rs256, es256, kid, telling)

@@ -660,6 +660,33 @@ class TestTrouble:
                 with pytest.raises(LogUnavailable):
                     await log.append(group("a-1"))
 
+    async def test_a_full_disk_refuses_appends_and_leaves_no_half_of_one(
+        self, log: EventLog, db: Connection
+    ) -> None:
+        """A trigger says what the server does then, in the middle of the work."""
+        await log.append(group("a-1"))
+        await db.execute("""
+            CREATE FUNCTION no_space() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+                RAISE EXCEPTION 'No space left on device' USING ERRCODE = 'disk_full';
+            END $$
+        """)
+        await db.execute("""
+            CREATE TRIGGER full_disk AFTER INSERT ON registry.events
+            FOR EACH STATEMENT EXECUTE FUNCTION no_space()
+        """)
+        outcomes = await asyncio.gather(
+            *(log.append(group("a-1", "a-2")) for _ in range(20)),
+            *(log.append(group("a-3", command_id=f"c{n}")) for n in range(20)),
+            return_exceptions=True,
+        )
+        assert {type(outcome) for outcome in outcomes} == {LogUnavailable}
+        assert [each.version for each in await log.load("a-1")] == [1]
+        await db.execute("DROP TRIGGER full_disk ON registry.events")
+        assert await log.append(group("a-1", "a-2")) == Appended(2, 3)
+        assert await log.append(group("a-3", command_id="c0")) == Appended(4, 4)
+        assert (await log.verify()).position == 4
+
     async def test_a_connection_cut_before_the_answer_is_unknown_without_a_command_id(
         self, log: EventLog, db: Connection
     ) -> None:

@@ -73,7 +73,9 @@ def requests(view: SubscribedView, signing_key: SigningKey) -> list[Request]:
     some_apps = chance.sample(apps, min(TOKENS, len(apps)))
     a_token_of = {
         app.id: [
-            token_for(registry.sources[app.sources[0]], registry, signing_key).encode()
+            token_for(
+                registry.sources[next(iter(app.sources))], registry, signing_key
+            ).encode()
             for _ in range(TOKENS // len(some_apps))
         ]
         for app in some_apps
@@ -81,7 +83,7 @@ def requests(view: SubscribedView, signing_key: SigningKey) -> list[Request]:
     drawn = []
     for _ in range(DECISIONS):
         app = chance.choice(some_apps)
-        source = registry.sources[chance.choice(app.sources)]
+        source = registry.sources[chance.choice(tuple(app.sources))]
         # A text of its own, as one that was read from a body.
         write_key = source.write_keys[0].encode().decode()
         drawn.append(Request(chance.choice(a_token_of[app.id]), (write_key,)))

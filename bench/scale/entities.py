@@ -18,7 +18,8 @@ from tollgate.oauth.scopes import Scope, audiences_of
 from tollgate.oauth.signing_keys import SigningKey
 from tollgate.registry.oauth_app import AppKey, OAuthApp, shared_set
 from tollgate.registry.source import Source
-from tollgate.registry.state import RegistryState, WriteKey
+from tollgate.registry.source_ids import SourceIds
+from tollgate.registry.state import RegistryState
 from tollgate.testing.keys import signing_key as make_signing_key
 from tollgate.tokens.state import SigningKey as KnownSigningKey
 from tollgate.tokens.state import SigningKeyStatus, TokensState
@@ -105,8 +106,7 @@ def _add_sources(registry: RegistryState, count: int, app_ids: list[str]) -> Non
             app_id=app_ids[number % len(app_ids)],
             enforcement=Enforcement.ENFORCE,
         )
-        registry.sources[source.id] = source
-        registry.write_keys[source.write_keys[0]] = WriteKey(source=source, live=True)
+        registry.keep_source(source)
 
 
 def _add_apps(registry: RegistryState, app_ids: list[str]) -> None:
@@ -122,7 +122,7 @@ def _add_apps(registry: RegistryState, app_ids: list[str]) -> None:
             version=KEY_VERSION,
         )
         connected = tuple(source_ids[number :: len(app_ids)])
-        registry.apps[app_id] = OAuthApp(
+        app = OAuthApp(
             id=app_id,
             version=KEY_VERSION + len(connected),
             workspace_id="ws_1",
@@ -131,8 +131,9 @@ def _add_apps(registry: RegistryState, app_ids: list[str]) -> None:
             scopes=scopes,
             keys={key.kid: key},
             honoured=(key.claim,),
-            sources=connected,
+            sources=SourceIds(connected),
         )
+        registry.keep_app(app)
 
 
 def _revoke(tokens: TokensState, count: int, app_ids: list[str]) -> None:

@@ -123,11 +123,12 @@ class World:
             },
             honoured=(f"{KID}/2",),
         )
-        self.view.registry.apps[client_id] = app
+        self.view.registry.keep_app(app)
         return app
 
     def change_app(self, **changes: Any) -> None:
-        self.view.registry.apps[APP] = replace(self.view.registry.apps[APP], **changes)
+        registry = self.view.registry
+        registry.keep_app(replace(registry.apps[APP], **changes))
 
     def add_source(
         self,
@@ -146,8 +147,7 @@ class World:
             app_id=app_id,
             enforcement=enforcement,
         )
-        self.view.registry.sources[source_id] = source
-        self.view.registry.write_keys[write_key] = WriteKey(source=source, live=True)
+        self.view.registry.keep_source(source)
 
     def revoke(self, jti: str) -> None:
         expiry = datetime(2100, 1, 1, tzinfo=UTC)
@@ -155,7 +155,8 @@ class World:
 
     def delete_key(self, write_key: str) -> None:
         known = self.view.registry.write_keys[write_key]
-        self.view.registry.write_keys[write_key] = replace(known, live=False)
+        dead = WriteKey(source=known.source, live=False)
+        self.view.registry.write_keys[write_key] = dead
 
     def token(
         self,

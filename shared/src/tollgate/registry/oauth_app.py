@@ -1,12 +1,15 @@
 """An OAuth app as its stream tells it."""
 
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from sys import intern
-from typing import assert_never
+from typing import Any
 
 import msgspec
+from msgspec.structs import force_setattr as _set
 from msgspec.structs import replace
 
+from tollgate.events import Event
 from tollgate.events.registry import (
     KeyAdded,
     KeyDeleted,
@@ -19,6 +22,7 @@ from tollgate.events.registry import (
     SourceDisconnected,
     TokenLifetimeChanged,
 )
+from tollgate.registry.source_ids import SourceIds
 
 
 class AppKey(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
@@ -57,7 +61,7 @@ class OAuthApp(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=T
     keys: dict[str, AppKey] = {}
     kept_keys: frozenset[str] = frozenset()
     honoured: tuple[str, ...] = ()
-    sources: tuple[str, ...] = ()
+    sources: SourceIds = msgspec.field(default_factory=SourceIds)
     deleted: bool = False
 
     @property
@@ -77,60 +81,93 @@ def shared_set(texts: frozenset[str]) -> frozenset[str]:
 
 def evolve(app: OAuthApp, event: OAuthAppEvent, version: int) -> OAuthApp:
     """The app after `event`, which stands at `version` of its stream."""
-    # What happens most often comes first: a log is folded at every start.
-    match event:
-        case SourceConnected(source_id=source_id):
-            sources = app.sources
-            if source_id not in sources:
-                sources = (*sources, source_id)
-            return replace(app, version=version, sources=sources)
-        case KeyAdded():
-            key = AppKey(
-                kid=event.kid,
-                name=event.name,
-                alg=intern(str(event.alg)),  # an event just decided holds an enum
-                pem=event.pem,
-                version=version,
-            )
-            return _with_keys(app, version, {**app.keys, key.kid: key}, app.kept_keys)
-        case OAuthAppCreated():
-            return OAuthApp(
-                id=app.id,
-                version=version,
-                workspace_id=intern(event.workspace_id),
-                name=event.name,
-                token_lifetime=event.token_lifetime,
-                scopes=shared_set(frozenset(event.scopes)),
-            )
-        case OAuthAppRenamed(name=name):
-            return replace(app, version=version, name=name)
-        case TokenLifetimeChanged(token_lifetime=token_lifetime):
-            return replace(app, version=version, token_lifetime=token_lifetime)
-        case ScopesChanged(scopes=scopes):
-            return replace(app, version=version, scopes=shared_set(frozenset(scopes)))
-        case KeyDeleted(kid=kid, keep_tokens=keep_tokens):
-            gone = app.keys.get(kid)
-            kept = {gone.claim} if gone is not None and keep_tokens else set()
-            left = {other: key for other, key in app.keys.items() if other != kid}
-            return _with_keys(app, version, left, app.kept_keys | kept)
-        case SourceDisconnected(source_id=source_id):
-            sources = tuple(each for each in app.sources if each != source_id)
-            return replace(app, version=version, sources=sources)
-        case OAuthAppDeleted():
-            return replace(app, version=version, deleted=True)
-        case _:
-            assert_never(event)
+    changed = replace(app)
+    AMENDMENTS[type(event)](changed, event, version)
+    return changed
 
 
-def _with_keys(
-    app: OAuthApp, version: int, keys: dict[str, AppKey], kept_keys: frozenset[str]
-) -> OAuthApp:
-    live = (intern(key.claim) for key in keys.values())
-    return replace(
-        app,
+def _created(app: OAuthApp, event: OAuthAppCreated, version: int) -> None:
+    _set(app, "version", version)
+    _set(app, "workspace_id", intern(event.workspace_id))
+    _set(app, "name", event.name)
+    _set(app, "token_lifetime", event.token_lifetime)
+    _set(app, "scopes", shared_set(frozenset(event.scopes)))
+    _set_keys(app, {}, frozenset())
+    _set(app, "sources", SourceIds())
+    _set(app, "deleted", False)
+
+
+def _renamed(app: OAuthApp, event: OAuthAppRenamed, version: int) -> None:
+    _set(app, "version", version)
+    _set(app, "name", event.name)
+
+
+def _lifetime_changed(app: OAuthApp, event: TokenLifetimeChanged, version: int) -> None:
+    _set(app, "version", version)
+    _set(app, "token_lifetime", event.token_lifetime)
+
+
+def _scopes_changed(app: OAuthApp, event: ScopesChanged, version: int) -> None:
+    _set(app, "version", version)
+    _set(app, "scopes", shared_set(frozenset(event.scopes)))
+
+
+def _key_added(app: OAuthApp, event: KeyAdded, version: int) -> None:
+    key = AppKey(
+        kid=event.kid,
+        name=event.name,
+        alg=intern(str(event.alg)),  # an event just decided holds an enum
+        pem=event.pem,
         version=version,
-        keys=keys,
-        kept_keys=kept_keys,
-        # In an order of its own: that of `keys` is another in a state read again.
-        honoured=tuple(sorted((*live, *kept_keys))),
     )
+    _set(app, "version", version)
+    _set_keys(app, {**app.keys, key.kid: key}, app.kept_keys)
+
+
+def _key_deleted(app: OAuthApp, event: KeyDeleted, version: int) -> None:
+    gone = app.keys.get(event.kid)
+    kept = {gone.claim} if gone is not None and event.keep_tokens else set()
+    left = {other: key for other, key in app.keys.items() if other != event.kid}
+    _set(app, "version", version)
+    _set_keys(app, left, app.kept_keys | kept)
+
+
+def _source_connected(app: OAuthApp, event: SourceConnected, version: int) -> None:
+    _set(app, "version", version)
+    _set(app, "sources", app.sources.adding(event.source_id))
+
+
+def _source_disconnected(
+    app: OAuthApp, event: SourceDisconnected, version: int
+) -> None:
+    _set(app, "version", version)
+    _set(app, "sources", app.sources.without(event.source_id))
+
+
+def _deleted(app: OAuthApp, _: OAuthAppDeleted, version: int) -> None:
+    _set(app, "version", version)
+    _set(app, "deleted", True)
+
+
+def _set_keys(
+    app: OAuthApp, keys: dict[str, AppKey], kept_keys: frozenset[str]
+) -> None:
+    live = (intern(key.claim) for key in keys.values())
+    _set(app, "keys", keys)
+    _set(app, "kept_keys", kept_keys)
+    # In an order of its own: that of `keys` is another in a state read again.
+    _set(app, "honoured", tuple(sorted((*live, *kept_keys))))
+
+
+AMENDMENTS: Mapping[type[Event], Callable[[OAuthApp, Any, int], None]] = {
+    OAuthAppCreated: _created,
+    OAuthAppRenamed: _renamed,
+    TokenLifetimeChanged: _lifetime_changed,
+    ScopesChanged: _scopes_changed,
+    KeyAdded: _key_added,
+    KeyDeleted: _key_deleted,
+    SourceConnected: _source_connected,
+    SourceDisconnected: _source_disconnected,
+    OAuthAppDeleted: _deleted,
+}
+"""What each event changes of an app in place: of one that nobody has seen yet."""

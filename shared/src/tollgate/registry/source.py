@@ -1,11 +1,14 @@
 """A source of tracking events as its stream tells it."""
 
+from collections.abc import Callable, Mapping
 from sys import intern
-from typing import assert_never
+from typing import Any
 
 import msgspec
+from msgspec.structs import force_setattr as _set
 from msgspec.structs import replace
 
+from tollgate.events import Event
 from tollgate.events.registry import (
     Enforcement,
     EnforcementChanged,
@@ -43,31 +46,68 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=Tru
 
 def evolve(source: Source, event: SourceEvent, version: int) -> Source:
     """The source after `event`, which stands at `version` of its stream."""
-    # What happens most often comes first: a log is folded at every start.
-    match event:
-        case WriteKeyAdded(write_key=write_key):
-            keys = (*source.write_keys, write_key)
-            return replace(source, version=version, write_keys=keys)
-        case OAuthAppConnected(app_id=app_id):
-            return replace(source, version=version, app_id=intern(app_id))
-        case EnforcementChanged(mode=mode):
-            return replace(source, version=version, enforcement=mode)
-        case SourceCreated():
-            return Source(
-                id=source.id,
-                version=version,
-                workspace_id=intern(event.workspace_id),
-                name=event.name,
-                source_type=intern(event.source_type),
-            )
-        case SourceRenamed(name=name):
-            return replace(source, version=version, name=name)
-        case WriteKeyDeleted(write_key=write_key):
-            keys = tuple(key for key in source.write_keys if key != write_key)
-            return replace(source, version=version, write_keys=keys)
-        case OAuthAppDisconnected():
-            return replace(source, version=version, app_id=None)
-        case SourceDeleted():
-            return replace(source, version=version, deleted=True)
-        case _:
-            assert_never(event)
+    changed = replace(source)
+    AMENDMENTS[type(event)](changed, event, version)
+    return changed
+
+
+def _created(source: Source, event: SourceCreated, version: int) -> None:
+    _set(source, "version", version)
+    _set(source, "workspace_id", intern(event.workspace_id))
+    _set(source, "name", event.name)
+    _set(source, "source_type", intern(event.source_type))
+    _set(source, "write_keys", ())
+    _set(source, "app_id", None)
+    _set(source, "enforcement", Enforcement.OFF)
+    _set(source, "deleted", False)
+
+
+def _renamed(source: Source, event: SourceRenamed, version: int) -> None:
+    _set(source, "version", version)
+    _set(source, "name", event.name)
+
+
+def _deleted(source: Source, _: SourceDeleted, version: int) -> None:
+    _set(source, "version", version)
+    _set(source, "deleted", True)
+
+
+def _write_key_added(source: Source, event: WriteKeyAdded, version: int) -> None:
+    _set(source, "version", version)
+    _set(source, "write_keys", (*source.write_keys, event.write_key))
+
+
+def _write_key_deleted(source: Source, event: WriteKeyDeleted, version: int) -> None:
+    keys = tuple(key for key in source.write_keys if key != event.write_key)
+    _set(source, "version", version)
+    _set(source, "write_keys", keys)
+
+
+def _connected(source: Source, event: OAuthAppConnected, version: int) -> None:
+    _set(source, "version", version)
+    _set(source, "app_id", intern(event.app_id))
+
+
+def _disconnected(source: Source, _: OAuthAppDisconnected, version: int) -> None:
+    _set(source, "version", version)
+    _set(source, "app_id", None)
+
+
+def _enforcement_changed(
+    source: Source, event: EnforcementChanged, version: int
+) -> None:
+    _set(source, "version", version)
+    _set(source, "enforcement", event.mode)
+
+
+AMENDMENTS: Mapping[type[Event], Callable[[Source, Any, int], None]] = {
+    SourceCreated: _created,
+    SourceRenamed: _renamed,
+    SourceDeleted: _deleted,
+    WriteKeyAdded: _write_key_added,
+    WriteKeyDeleted: _write_key_deleted,
+    OAuthAppConnected: _connected,
+    OAuthAppDisconnected: _disconnected,
+    EnforcementChanged: _enforcement_changed,
+}
+"""What each event changes of a source in place: of one that nobody has seen yet."""

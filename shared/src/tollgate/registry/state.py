@@ -9,16 +9,22 @@ from sys import intern
 from typing import Any, ClassVar, TypeAlias, get_args
 
 import msgspec
-from msgspec.structs import force_setattr, replace
+from msgspec.structs import force_setattr as _set
+from msgspec.structs import replace
 
 from tollgate.events import Event, RecordedEvent, UnreadableEvent
 from tollgate.events.registry import (
     WITHHELD_CATEGORIES,
     AccessTokenEvent,
+    Enforcement,
+    EnforcementChanged,
     MemberEvent,
-    OAuthAppEvent,
+    OAuthAppConnected,
+    OAuthAppDisconnected,
     RegistryEvent,
     SourceConnected,
+    SourceCreated,
+    SourceDeleted,
     SourceEvent,
     WorkspaceCreated,
     WriteKeyAdded,
@@ -31,6 +37,7 @@ from tollgate.registry.access_token import AccessToken
 from tollgate.registry.member import Member
 from tollgate.registry.oauth_app import OAuthApp, shared_set
 from tollgate.registry.source import Source
+from tollgate.registry.source_ids import SourceIds
 from tollgate.state_parts import in_parts, shape_of
 
 
@@ -40,15 +47,27 @@ class Workspace(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=
     name: str
 
 
-class WriteKey(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Which source a write key belongs to; one that was deleted stays known.
+class CurrentApp(msgspec.Struct, gc=False):
+    """An app as it is now: changed in place, so that whoever was led here stays right.
 
-    `source` is the source as it is now while the key is `live`: who decides about a
-    request need not look for it again. A deleted key only tells whose it was.
+    `app` has version 0 while no event tells of it.
+    """
+
+    app: OAuthApp
+
+
+class WriteKey(msgspec.Struct, kw_only=True, gc=False):
+    """What a write key leads to; one that was deleted stays known, but not `live`.
+
+    The live keys of a source share one, which is changed in place: `source` is the
+    source as it is now. A deleted key only tells whose it was. `guard` is the app
+    whose tokens the source asks for: None where it asks for none, or for those of no
+    app. So whoever decides about a request finds what it takes in three steps.
     """
 
     source: Source
     live: bool
+    guard: CurrentApp | None = None
 
     @property
     def source_id(self) -> str:
@@ -96,11 +115,19 @@ class Apps(msgspec.Struct, frozen=True, array_like=True, tag="apps"):
 
 _Part: TypeAlias = Workspaces | Members | AccessTokens | Sources | WriteKeys | Apps
 
+
+def _source_ids(_: type[SourceIds], written: list[str]) -> SourceIds:
+    return SourceIds(written)
+
+
 _facts: msgspec.json.Decoder[tuple[int, str, RegistryEvent]] = msgspec.json.Decoder(
     tuple[int, str, RegistryEvent]
 )
-_encoder = msgspec.json.Encoder(order="deterministic")
-_decoder: msgspec.json.Decoder[_Part] = msgspec.json.Decoder(_Part)
+_OFF = Enforcement.OFF
+_encoder = msgspec.json.Encoder(order="deterministic", enc_hook=list)
+_decoder: msgspec.json.Decoder[_Part] = msgspec.json.Decoder(
+    _Part, dec_hook=_source_ids
+)
 
 
 class RegistryState:
@@ -122,6 +149,7 @@ class RegistryState:
         self.sources: dict[str, Source] = {}
         self.write_keys: dict[str, WriteKey] = {}
         self.apps: dict[str, OAuthApp] = {}
+        self._current_apps: dict[str, CurrentApp] = {}
 
     def apply(self, recorded: RecordedEvent) -> None:
         """Fold in the next event of the log, or raise `UnreadableEvent`."""
@@ -139,69 +167,149 @@ class RegistryState:
         self._fold(first, _facts.decode_lines(lines))
 
     def _fold(self, first: int, facts: Iterable[tuple[int, str, Event]]) -> None:
-        """Fold in facts that stand at `first` and after it: version, stream, event."""
-        folds = _FOLDS
+        """Fold in facts that stand at `first` and after it: version, stream, event.
+
+        A source or an app is copied once, when the first of them is about it, and then
+        changed in place, so that whoever held it before has it as it was.
+        """
+        opened: dict[str, tuple[Any, _Folds]] = {}
         for position, (version, stream, event) in enumerate(facts, first):
-            category, _, key = stream.partition("-")
-            fold = folds.get((category, type(event)))
-            if fold is None:
+            known = opened.get(stream)
+            if known is None:
+                category, _, key = stream.partition("-")
+                opening, folds = _CATEGORIES.get(category, _UNKNOWN)
+                if type(event) in folds:
+                    known = opened[stream] = (opening(self, key), folds)
+            if known is None or type(event) not in known[1]:
                 raise UnreadableEvent(
                     f"event {position} is of another kind than its stream"
                 )
-            fold(self, key, event, version)
+            subject, folds = known
+            change, keep = folds[type(event)]
+            if keep is None:
+                change(subject, event, version)
+            else:
+                keep(self, change, subject, event, version)
 
-    def _fold_workspace(self, key: str, event: WorkspaceCreated, version: int) -> None:
+    def keep_source(self, kept: Source) -> None:
+        """Put in a source with its keys, where there are no events to fold."""
+        self.sources[kept.id] = kept
+        leading = WriteKey(
+            source=kept, live=not kept.deleted, guard=self._guard_of(kept)
+        )
+        for write_key in kept.write_keys:
+            self.write_keys[write_key] = leading
+
+    def keep_app(self, kept: OAuthApp) -> None:
+        """Put in an app, where there are no events to fold."""
+        self.apps[kept.id] = kept
+        current = self._current_apps.get(kept.id)
+        if current is not None:
+            current.app = kept
+
+    def _open_source(self, key: str) -> Source:
+        """The source, for this fold to change in place: its own from here on."""
+        known = self.sources.get(key)
+        if known is None:
+            opened = self.sources[key] = Source(id=key)
+            return opened
+        leading = self._leading_to(known)
+        opened = self.sources[key] = replace(known)
+        if leading is not None:
+            leading.source = opened
+        return opened
+
+    def _open_app(self, key: str) -> OAuthApp:
+        """The app, for this fold to change in place: its own from here on."""
+        known = self.apps.get(key)
+        opened = OAuthApp(id=intern(key)) if known is None else replace(known)
+        self.apps[opened.id] = opened
+        current = self._current_apps.get(key)
+        if current is not None:
+            current.app = opened
+        return opened
+
+    def _name(self, key: str) -> str:
+        return key
+
+    def _keep_workspace(
+        self, _: object, key: str, event: WorkspaceCreated, version: int
+    ) -> None:
         self.workspaces[key] = Workspace(id=key, version=version, name=event.name)
 
-    def _fold_member(self, key: str, event: MemberEvent, version: int) -> None:
+    def _keep_member(
+        self, evolve: "_Change", key: str, event: MemberEvent, version: int
+    ) -> None:
         known = self.members.get(key) or Member(id=key)
-        self.members[key] = member.evolve(known, event, version)
+        self.members[key] = evolve(known, event, version)
 
-    def _fold_access_token(
-        self, key: str, event: AccessTokenEvent, version: int
+    def _keep_access_token(
+        self, evolve: "_Change", key: str, event: AccessTokenEvent, version: int
     ) -> None:
         known = self.access_tokens.get(key) or AccessToken(id=key)
-        self.access_tokens[key] = access_token.evolve(known, event, version)
+        self.access_tokens[key] = evolve(known, event, version)
 
-    def _fold_source(self, key: str, event: SourceEvent, version: int) -> None:
-        known = self.sources.get(key) or Source(id=key)
-        changed = self.sources[key] = source.evolve(known, event, version)
-        self._keep_write_keys(known, changed, event)
-
-    def _keep_write_keys(
-        self, known: Source, changed: Source, event: SourceEvent
+    def _keep_guard(
+        self, change: "_Change", source: Source, event: SourceEvent, version: int
     ) -> None:
-        """Let every live key of the source lead to the source as it is now."""
-        added = event.write_key if isinstance(event, WriteKeyAdded) else None
-        if isinstance(event, WriteKeyDeleted):
-            self.write_keys[event.write_key] = WriteKey(source=changed, live=False)
-        elif not changed.write_keys:
-            for write_key in known.write_keys:
-                self.write_keys[write_key] = WriteKey(source=changed, live=False)
-        if changed.write_keys:
-            belonging = WriteKey(source=changed, live=not changed.deleted)
-            for write_key in changed.write_keys:
-                held = self.write_keys.get(write_key)
-                if held is None or held.source.id == changed.id or write_key == added:
-                    self.write_keys[write_key] = belonging
+        """What decides whether the source asks for tokens, and whose."""
+        change(source, event, version)
+        leading = self._leading_to(source)
+        if leading is not None:
+            leading.live = not source.deleted
+            leading.guard = self._guard_of(source)
 
-    def _fold_app(self, key: str, event: OAuthAppEvent, version: int) -> None:
-        app = self.apps.get(key) or OAuthApp(id=intern(key))
-        self.apps[app.id] = oauth_app.evolve(app, event, version)
+    def _keep_source_created(
+        self, change: "_Change", source: Source, event: SourceCreated, version: int
+    ) -> None:
+        for write_key in source.write_keys:
+            # As in no log of ours: what had the id before has lost its keys.
+            self.write_keys[write_key] = WriteKey(source=source, live=False)
+        change(source, event, version)
 
-    def _fold_source_connected(
-        self, key: str, event: SourceConnected, version: int
+    def _keep_write_key_added(
+        self, change: "_Change", source: Source, event: WriteKeyAdded, version: int
+    ) -> None:
+        """Whoever had the key before, this source has it now."""
+        leading = self._leading_to(source)
+        if leading is None:
+            live, guard = not source.deleted, self._guard_of(source)
+            leading = WriteKey(source=source, live=live, guard=guard)
+        self.write_keys[event.write_key] = leading
+        change(source, event, version)
+
+    def _keep_write_key_deleted(
+        self, change: "_Change", source: Source, event: WriteKeyDeleted, version: int
+    ) -> None:
+        change(source, event, version)
+        self.write_keys[event.write_key] = WriteKey(source=source, live=False)
+
+    def _keep_source_connected(
+        self, change: "_Change", app: OAuthApp, event: SourceConnected, version: int
     ) -> None:
         """With the source's own copy of its id: there are many of them."""
         source = self.sources.get(event.source_id)
         if source is not None:
-            event = replace(event, source_id=source.id)
-        self._fold_app(key, event, version)
+            _set(event, "source_id", source.id)
+        change(app, event, version)
 
-    def _fold_write_key_claimed(
-        self, key: str, event: WriteKeyClaimed, version: int
-    ) -> None:
-        """Nothing: it repeats what the source's own event says."""
+    def _leading_to(self, source: Source) -> WriteKey | None:
+        """What the live keys of `source`, as it was kept last, share."""
+        for write_key in source.write_keys:
+            held = self.write_keys.get(write_key)
+            if held is not None and held.source is source:
+                return held
+        return None
+
+    def _guard_of(self, source: Source) -> CurrentApp | None:
+        app_id = source.app_id
+        if app_id is None or source.enforcement is _OFF or source.deleted:
+            return None
+        current = self._current_apps.get(app_id)
+        if current is None:
+            app = self.apps.get(app_id) or OAuthApp(id=app_id)
+            current = self._current_apps[app_id] = CurrentApp(app)
+        return current
 
     def parts(self) -> Iterator[bytes]:
         """The whole state as lines of JSON; changing it meanwhile is not allowed."""
@@ -244,40 +352,43 @@ class RegistryState:
     def _restore_sources(self, sources: list[Source]) -> None:
         """Keep `sources`, and one copy only of what many of them say."""
         for each in sources:
-            force_setattr(each, "workspace_id", intern(each.workspace_id))
-            force_setattr(each, "source_type", intern(each.source_type))
+            _set(each, "workspace_id", intern(each.workspace_id))
+            _set(each, "source_type", intern(each.source_type))
             if each.app_id is not None:
-                force_setattr(each, "app_id", intern(each.app_id))
+                _set(each, "app_id", intern(each.app_id))
         self.sources.update((each.id, each) for each in sources)
 
     def _restore_write_keys(self, keys: list[tuple[str, str, bool]]) -> None:
         """Keep them, with the one copy of its text that its source has of each."""
         for write_key, source_id, live in keys:
             source = self.sources.get(source_id) or Source(id=source_id)
-            text = write_key
             if write_key in source.write_keys:
                 text = source.write_keys[source.write_keys.index(write_key)]
-            self.write_keys[text] = WriteKey(source=source, live=live)
+                self.write_keys[text] = self._leading_to(source) or WriteKey(
+                    source=source, live=live, guard=self._guard_of(source)
+                )
+            else:
+                self.write_keys[write_key] = WriteKey(source=source, live=live)
 
     def _restore_apps(self, apps: list[OAuthApp]) -> None:
         sources = self.sources
         for each in apps:
             for field in ("id", "workspace_id"):
-                force_setattr(each, field, intern(getattr(each, field)))
-            force_setattr(each, "honoured", tuple(map(intern, each.honoured)))
+                _set(each, field, intern(getattr(each, field)))
+            _set(each, "honoured", tuple(map(intern, each.honoured)))
             for field in ("scopes", "kept_keys"):
-                force_setattr(each, field, shared_set(getattr(each, field)))
-            force_setattr(
+                _set(each, field, shared_set(getattr(each, field)))
+            _set(
                 each,
                 "sources",
-                tuple(
+                SourceIds(
                     sources[id_].id if id_ in sources else id_ for id_ in each.sources
                 ),
             )
-            force_setattr(each, "keys", {key.kid: key for key in each.keys.values()})
+            _set(each, "keys", {key.kid: key for key in each.keys.values()})
             for key in each.keys.values():
-                force_setattr(key, "alg", intern(key.alg))
-        self.apps.update((each.id, each) for each in apps)
+                _set(key, "alg", intern(key.alg))
+            self.keep_app(each)
 
     def dump(self) -> bytes:
         """All `parts` at once: for comparing, and for small states."""
@@ -289,21 +400,58 @@ class RegistryState:
         return cls.of_parts(dump.splitlines())
 
 
-_Fold: TypeAlias = Callable[[RegistryState, str, Any, int], None]
+def _nothing(_key: str, _event: Event, _version: int) -> None:
+    """A claimed write key is told by the source's own event as well."""
 
-_FOLDS_OF_CATEGORIES: tuple[tuple[str, tuple[type[Event], ...], _Fold], ...] = (
-    ("workspace", (WorkspaceCreated,), RegistryState._fold_workspace),  # noqa: SLF001
-    ("member", get_args(MemberEvent), RegistryState._fold_member),  # noqa: SLF001
-    ("access_token", get_args(AccessTokenEvent), RegistryState._fold_access_token),  # noqa: SLF001
-    ("source", get_args(SourceEvent), RegistryState._fold_source),  # noqa: SLF001
-    ("write_key", (WriteKeyClaimed,), RegistryState._fold_write_key_claimed),  # noqa: SLF001
-    ("oauth_app", get_args(OAuthAppEvent), RegistryState._fold_app),  # noqa: SLF001
-    # After the others of its category, because it takes the place of one of them.
-    ("oauth_app", (SourceConnected,), RegistryState._fold_source_connected),  # noqa: SLF001
+
+_Change: TypeAlias = Callable[[Any, Any, int], Any]
+_Keep: TypeAlias = Callable[[RegistryState, _Change, Any, Any, int], None]
+_Folds: TypeAlias = Mapping[type[Event], tuple[_Change, _Keep | None]]
+_Opening: TypeAlias = Callable[[RegistryState, str], Any]
+
+
+def _folds(
+    changes: Mapping[type[Event], _Change],
+    kept: Mapping[type[Event], _Keep],
+) -> _Folds:
+    return {kind: (change, kept.get(kind)) for kind, change in changes.items()}
+
+
+# ruff: noqa: SLF001 - the rest of the class above
+_SOURCES = _folds(
+    source.AMENDMENTS,
+    {
+        SourceCreated: RegistryState._keep_source_created,
+        WriteKeyAdded: RegistryState._keep_write_key_added,
+        WriteKeyDeleted: RegistryState._keep_write_key_deleted,
+        OAuthAppConnected: RegistryState._keep_guard,
+        OAuthAppDisconnected: RegistryState._keep_guard,
+        EnforcementChanged: RegistryState._keep_guard,
+        SourceDeleted: RegistryState._keep_guard,
+    },
 )
-_FOLDS: Mapping[tuple[str, type[Event]], _Fold] = {
-    (category, event_type): fold
-    for category, event_types, fold in _FOLDS_OF_CATEGORIES
-    for event_type in event_types
+_APPS = _folds(
+    oauth_app.AMENDMENTS, {SourceConnected: RegistryState._keep_source_connected}
+)
+_MEMBERS: _Folds = dict.fromkeys(
+    get_args(MemberEvent), (member.evolve, RegistryState._keep_member)
+)
+_ACCESS_TOKENS: _Folds = dict.fromkeys(
+    get_args(AccessTokenEvent), (access_token.evolve, RegistryState._keep_access_token)
+)
+
+_CATEGORIES: Mapping[str, tuple[_Opening, _Folds]] = {
+    "workspace": (
+        RegistryState._name,
+        {WorkspaceCreated: (_nothing, RegistryState._keep_workspace)},
+    ),
+    "member": (RegistryState._name, _MEMBERS),
+    "access_token": (RegistryState._name, _ACCESS_TOKENS),
+    "source": (RegistryState._open_source, _SOURCES),
+    "write_key": (RegistryState._name, {WriteKeyClaimed: (_nothing, None)}),
+    "oauth_app": (RegistryState._open_app, _APPS),
 }
-"""How an event of that type on a stream of that category is folded in."""
+"""What is opened for an event on a stream of that category, and how each of the events
+that may stand there is folded: what it changes, and what is kept of that elsewhere."""
+
+_UNKNOWN: tuple[_Opening, _Folds] = (RegistryState._name, {})

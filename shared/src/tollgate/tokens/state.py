@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from sys import intern
-from typing import Any, ClassVar, TypeAlias, get_args
+from typing import Any, ClassVar, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -18,7 +18,6 @@ from tollgate.events.tokens import (
     AllTokensRevoked,
     KeyTokensRevoked,
     OldTokensRevoked,
-    RevocationEvent,
     SigningKeyActivated,
     SigningKeyAnnounced,
     SigningKeyCompromised,
@@ -29,7 +28,7 @@ from tollgate.events.tokens import (
     tokens_decoder,
 )
 from tollgate.state_parts import in_parts, shape_of
-from tollgate.tokens.revoked import DueTokens, RepeatedToken, RevokedTokens
+from tollgate.tokens.revoked import DueTokens, RevokedTokens
 
 
 class SigningKeyStatus(StrEnum):
@@ -99,7 +98,7 @@ class Cuts(msgspec.Struct, frozen=True, array_like=True, tag="cuts"):
     cuts: dict[str, AppRevocations]
 
 
-_Part: TypeAlias = SigningKeys | Versions | Cuts | DueTokens | RepeatedToken
+_Part: TypeAlias = SigningKeys | Versions | Cuts | DueTokens
 
 _facts: msgspec.json.Decoder[tuple[int, str, TokensEvent, float]] = (
     msgspec.json.Decoder(tuple[int, str, TokensEvent, float])
@@ -156,35 +155,36 @@ class TokensState:
         """Fold in many events at once; see `tollgate.eventlog.replay`."""
         self._fold(first, _facts.decode_lines(lines))
 
-    def _fold(self, first: int, facts: Iterable[tuple[int, str, Event, float]]) -> None:
+    def _fold(self, first: int, facts: Iterable[tuple[int, str, Any, float]]) -> None:
         """Fold in facts at `first` and after it: version, stream, event, seconds."""
-        folds, revoked = _FOLDS, self.revoked
+        folds, versions, revoked = _FOLDS, self.versions, self.revoked
         for position, (version, stream, event, seconds) in enumerate(facts, first):
+            expected, fold = folds[type(event)]
             category, _, key = stream.partition("-")
-            fold = folds.get((category, type(event)))
-            if fold is None:
+            if category != expected:
                 raise UnreadableEvent(
                     f"event {position} is of another kind than its stream"
                 )
-            fold(self, key, event, _Place(position, version, seconds))
+            if fold is None:  # of one token: nearly all are
+                versions[key] = version
+                revoked.add(key, event.jti, event.expires_at)
+            else:
+                fold(self, key, event, _Place(position, version, seconds))
             if seconds > revoked.due_at:
                 revoked.forget(seconds)
 
-    def _revoke_token(
-        self, client_id: str, event: TokenRevoked, place: "_Place"
+    def _revoke(
+        self,
+        client_id: str,
+        event: AllTokensRevoked | KeyTokensRevoked | OldTokensRevoked,
+        place: "_Place",
     ) -> None:
-        client_id = intern(client_id)
-        self.versions[client_id] = place.version
-        self.revoked.add(client_id, event.jti, event.expires_at)
-
-    def _revoke(self, client_id: str, event: RevocationEvent, place: "_Place") -> None:
+        """More than a single token of an app."""
         version = place.version
         client_id = intern(client_id)
         self.versions[client_id] = version
         cut = self.cuts.get(client_id, NO_REVOCATIONS)
         match event:
-            case TokenRevoked():
-                self._revoke_token(client_id, event, place)
             case AllTokensRevoked():
                 self.cuts[client_id] = replace(cut, all_before=version)
             case KeyTokensRevoked(kid=kid):
@@ -283,14 +283,18 @@ class _Place(msgspec.Struct, frozen=True, gc=False):
 
 _Fold: TypeAlias = Callable[[TokensState, str, Any, _Place], None]
 
-_FOLDS_OF_CATEGORIES: tuple[tuple[str, tuple[type[Event], ...], _Fold], ...] = (
-    ("oauth_app", get_args(RevocationEvent), TokensState._revoke),  # noqa: SLF001
-    ("oauth_app", (TokenRevoked,), TokensState._revoke_token),  # noqa: SLF001
-    ("signing_key", get_args(SigningKeyEvent), TokensState._keep_signing_key),  # noqa: SLF001
-)
-_FOLDS: Mapping[tuple[str, type[Event]], _Fold] = {
-    (category, event_type): fold
-    for category, event_types, fold in _FOLDS_OF_CATEGORIES
-    for event_type in event_types
+# ruff: noqa: SLF001 - the rest of the class above
+_FOLDS: Mapping[type[Event], tuple[str, _Fold | None]] = {
+    TokenRevoked: ("oauth_app", None),
+    AllTokensRevoked: ("oauth_app", TokensState._revoke),
+    KeyTokensRevoked: ("oauth_app", TokensState._revoke),
+    OldTokensRevoked: ("oauth_app", TokensState._revoke),
+    SigningKeyAnnounced: ("signing_key", TokensState._keep_signing_key),
+    SigningKeyActivated: ("signing_key", TokensState._keep_signing_key),
+    SigningKeyRetired: ("signing_key", TokensState._keep_signing_key),
+    SigningKeyCompromised: ("signing_key", TokensState._keep_signing_key),
 }
-"""How an event of that type on a stream of that category is folded in."""
+"""On which category of streams an event of that type stands, and how it is folded.
+
+None is that of a `TokenRevoked`, which is folded without a call.
+"""

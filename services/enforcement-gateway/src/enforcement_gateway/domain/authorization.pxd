@@ -13,7 +13,7 @@ cdef class KnownToken:
     cdef readonly object verified
     cdef readonly str client_id
     cdef readonly bytes client_id_octets
-    cdef readonly str jti
+    cdef readonly str name
     cdef readonly str signing_kid
     cdef readonly str key
     cdef readonly frozenset scopes

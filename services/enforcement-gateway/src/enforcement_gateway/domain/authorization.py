@@ -17,6 +17,7 @@ from tollgate.oauth.access_tokens import TokenRefusal, VerifiedAccessToken
 from tollgate.registry.oauth_app import OAuthApp
 from tollgate.registry.source import Source
 from tollgate.registry.state import RegistryState
+from tollgate.tokens.revoked import name_of
 from tollgate.tokens.state import SigningKey, SigningKeyStatus, TokensState
 
 
@@ -215,8 +216,8 @@ class KnownToken:
         "client_id",
         "client_id_octets",
         "exp",
-        "jti",
         "key",
+        "name",
         "nbf",
         "scopes",
         "signing_kid",
@@ -227,7 +228,7 @@ class KnownToken:
         self.verified = verified
         self.client_id = verified.client_id
         self.client_id_octets = verified.client_id.encode()
-        self.jti = verified.jti
+        self.name = name_of(verified.client_id, verified.jti)
         self.signing_kid = verified.signing_kid
         self.key = verified.key
         self.scopes = verified.scopes
@@ -255,26 +256,25 @@ def admits_plainly(
     after this. A property test holds the two to the rules.
     """
     known = registry.write_keys.get(write_key)
-    if known is None or not known.live:
+    if known is None or known.guard is None:
         return False
-    source = known.source
+    app = known.guard.app
     client_id = token.client_id
-    if source.app_id != client_id or source.enforcement is _OFF:
+    if app.id != client_id:
         return False
     signing_key = tokens.signing_keys.get(token.signing_kid)
     if (
         signing_key is None
         or signing_key.status is _COMPROMISED
         or signing_key.last_expiry is not None
-        or client_id in tokens.cuts
-        or tokens.revoked.holds(client_id, token.jti)
+        # Few apps are cut, and no text need be looked into where none is.
+        or (tokens.cuts and client_id in tokens.cuts)
+        or token.name in tokens.revoked.names
     ):
         return False
-    app = registry.apps.get(client_id)
     scope = demand.scope
     return (
-        app is not None
-        and not app.deleted
+        not app.deleted
         and token.key in app.honoured
         and scope in app.scopes
         and scope in token.scopes

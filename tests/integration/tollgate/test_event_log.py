@@ -45,7 +45,7 @@ from tollgate.testing.waiting import until
 WORKER = Path(__file__).with_name("append_worker.py")
 LATER = datetime(2126, 1, 1, tzinfo=UTC)
 CALL = (
-    "SELECT * FROM registry.append"
+    "SELECT * FROM registry.append_groups"
     "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
 )
 
@@ -154,17 +154,30 @@ class TestAppend:
         assert [each.version for each in newer] == [3, 4]
         assert await log.load("a-1", after_version=5) == []
 
-    async def test_a_long_stream_costs_no_more_than_its_last_version(
-        self, log: EventLog, db: Connection
+    @pytest.mark.parametrize("schema", ["registry", "issuance"])
+    async def test_no_append_reads_the_whole_log(
+        self, database_url: str, db: Connection, schema: str
     ) -> None:
-        await asyncio.gather(*(log.append(group("a-1")) for _ in range(300)))
-        plan = "\n".join(
-            row[0]
-            for row in await db.fetch(
-                "EXPLAIN SELECT max(version) FROM registry.events WHERE stream = 'a-1'"
-            )
-        )
-        assert "Index Only Scan Backward using events_stream_version" in plan
+        """Nor with a plan that was made while it was the cheapest to do so."""
+        call = CALL.replace("registry", schema)
+        scans = """
+            SELECT sum(seq_scan) AS whole, sum(idx_scan) AS by_index
+            FROM pg_stat_user_tables
+            WHERE schemaname = $1 AND relname LIKE 'events%'
+        """
+        for number in range(61):
+            expected = {"a-1": number}
+            groups = [encode_group(group("a-1", f"b-{number}", expected=expected))]
+            (row,) = await db.fetch(call, *arguments_of(groups))
+            assert row["outcomes"] is None
+            if number == 0:  # to make a table's indexes it was read as a whole
+                await db.execute(f"ANALYZE {schema}.events")
+                await db.execute("SELECT pg_stat_force_next_flush()")
+                (at_first,) = await db.fetch(scans, schema)
+        await db.execute("SELECT pg_stat_force_next_flush()")
+        (row,) = await db.fetch(scans, schema)
+        assert row["whole"] == at_first["whole"]
+        assert row["by_index"] >= 60
 
     async def test_a_stream_name_of_two_lines_fails_its_own_caller_and_no_other(
         self, log: EventLog
@@ -179,22 +192,76 @@ class TestAppend:
         assert isinstance(outcomes[1], ValueError)
         assert outcomes[2] == Appended(2, 2)
 
+    async def test_a_group_without_events_has_no_place_and_takes_none(
+        self, log: EventLog
+    ) -> None:
+        places = await asyncio.gather(
+            log.append(group("a-1")),
+            log.append(AppendGroup(expected={"a-1": 1})),
+            log.append(group("a-2", "a-3")),
+        )
+        assert places == [Appended(1, 1), Appended(None, None), Appended(2, 3)]
+
+    async def test_who_asked_is_told_how_far_the_log_goes(self, log: EventLog) -> None:
+        told: list[int] = []
+        log.tell_of_appends(told.append)
+        await log.append(group("a-1", "a-1"))
+        await log.append(AppendGroup(expected={"a-1": 2}))
+        with pytest.raises(WrongExpectedVersion):
+            await log.append(group("a-1", expected={"a-1": 1}))
+        outcomes = await asyncio.gather(
+            log.append(group("a-1", expected={"a-1": 1})),
+            log.append(group("a-2")),
+            return_exceptions=True,
+        )
+        assert outcomes[1] == Appended(3, 3)
+        assert told == [2, 3]
+
+    async def test_one_call_takes_a_command_and_an_assertion_once(
+        self, log: EventLog, db: Connection
+    ) -> None:
+        """Where neither is in the log yet, and nothing else is wrong."""
+        spend = Spend(client_id="app_1", jti="j", expires_at=LATER)
+        assert await outcomes_of(
+            db, [group("a-1", command_id="c"), group("a-2", command_id="c")]
+        ) == [("appended", None, 1, 1), ("repeated", None, 1, 1)]
+        assert await outcomes_of(
+            db, [group("a-1", spend=spend), group("a-2", spend=spend)]
+        ) == [("appended", None, 2, 2), ("spent", None, None, None)]
+
     @pytest.mark.parametrize("seed", range(4))
     async def test_a_call_decides_its_groups_as_if_each_came_alone(
         self, log: EventLog, db: Connection, seed: int
     ) -> None:
         """Against a model, on calls whose groups get in each other's way."""
         rng, model = random.Random(seed), LogModel()  # noqa: S311 - no secret
-        for _ in range(25):
+        for _ in range(40):
             call = [a_group(rng, model) for _ in range(rng.randint(1, 12))]
-            rows = await db.fetch(CALL, *arguments_of([encode_group(g) for g in call]))
-            assert [tuple(row) for row in rows] == [model.append(g) for g in call]
+            assert await outcomes_of(db, call) == [model.append(g) for g in call]
         events = await log.read_after(0, limit=10_000)
         assert [
             (each.position, each.stream, each.version, bytes(each.data or b""))
             for each in events
         ] == model.events
         await log.verify()
+
+
+async def outcomes_of(
+    db: Connection, call: list[AppendGroup]
+) -> list[tuple[str, str | None, int | None, int | None]]:
+    """What `append_groups` answers of each group: outcome, detail, first, last."""
+    row = await db.fetchrow(CALL, *arguments_of([encode_group(g) for g in call]))
+    assert row is not None
+    before, *columns = row
+    if columns[0] is not None:
+        return list(zip(*columns, strict=True))
+    outcomes = []
+    for each in call:
+        count = len(each.events)
+        place = (before + 1, before + count) if count else (None, None)
+        outcomes.append(("appended", None, *place))
+        before += count
+    return outcomes
 
 
 class LogModel:
@@ -586,6 +653,79 @@ class TestAppendOnly:
             await db.execute(f"DROP OWNED BY {role}")
             await db.execute(f"DROP ROLE {role}")
 
+    async def test_who_was_not_granted_it_may_not_append(
+        self, database_url: str, db: Connection
+    ) -> None:
+        role = f"stranger_{os.getpid()}"
+        await db.execute(f"CREATE ROLE {role}")
+        try:
+            await db.execute(f"GRANT USAGE ON SCHEMA registry TO {role}")
+            await db.execute(f"SET ROLE {role}")
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await db.fetch(CALL, *arguments_of([encode_group(group("a-1"))]))
+        finally:
+            await db.execute("RESET ROLE")
+            await db.execute(f"DROP OWNED BY {role}")
+            await db.execute(f"DROP ROLE {role}")
+
+
+class TestUpgrade:
+    """A log of the version before, and its processes beside those of this one."""
+
+    EARLIER = (1, 2, 3)
+    """The files that the version before came with."""
+
+    APPEND = (
+        "SELECT * FROM {log}.append("
+        "$1, '{{1}}', '{{1}}', $2, '{{1}}', '{{1}}', $3, $4, $5, $6,"
+        " NULL, NULL, NULL, NULL)"
+    )
+    """One event on a stream at a stated version, as that version asked for it."""
+
+    @pytest.mark.parametrize("by_month", [False, True])
+    async def test_both_versions_continue_the_same_log(
+        self, database: Database, *, by_month: bool
+    ) -> None:
+        files = event_log_migrations(by_month=by_month)
+        earlier = [each for each in files if each.number in self.EARLIER]
+        db = await connect(database.url, application_name="t")
+        try:
+            assert await migrate(db, "registry", earlier) == len(earlier)
+            for version in range(3):
+                assert await self.append_as_before(db, version) == "appended"
+            assert await migrate(db, "registry", files) == len(files) - len(earlier)
+            async with (
+                open_pool(database.url, application_name="t") as pool,
+                open_event_log("registry", pool, database.url) as log,
+            ):
+                for version in range(3, 9, 2):
+                    place = await log.append(group("a-1", expected={"a-1": version}))
+                    assert place == Appended(version + 1, version + 1)
+                    assert await self.append_as_before(db, version + 1) == "appended"
+                    assert await self.append_as_before(db, version) == "conflict"
+                    with pytest.raises(WrongExpectedVersion):
+                        await log.append(group("a-1", expected={"a-1": version}))
+                versions = [each.version for each in await log.load("a-1")]
+                assert versions == list(range(1, 10))
+                assert (await log.verify()).position == 9
+        finally:
+            await db.close()
+
+    async def append_as_before(self, db: Connection, version: int) -> str:
+        encoded = encode_group(group("a-1"))
+        row = await db.fetchrow(
+            self.APPEND.format(log="registry"),
+            "a-1",
+            f"{{{version}}}",
+            encoded.types[0],
+            encoded.data[0],
+            encoded.digests[0],
+            encoded.metadata,
+        )
+        assert row is not None
+        outcome: str = row["outcome"]
+        return outcome
+
 
 class TestMonths:
     async def test_each_month_gets_a_partition_of_its_own(
@@ -630,15 +770,15 @@ class TestMigrations:
         finally:
             for each in connections:
                 await each.close()
-        assert sorted(counts) == [0, 2]
+        assert sorted(counts) == [0, len(event_log_migrations())]
 
     async def test_a_file_that_changed_after_it_was_applied_is_refused(
         self, database_url: str, db: Connection
     ) -> None:
-        first, second = event_log_migrations()
+        first, second, *later = event_log_migrations()
         changed = Migration(second.number, second.name, second.sql + "-- new")
         with pytest.raises(MigrationRefused, match="has changed"):
-            await migrate(db, "registry", [first, changed])
+            await migrate(db, "registry", [first, changed, *later])
 
     async def test_a_database_of_a_later_version_is_refused(
         self, database_url: str, db: Connection

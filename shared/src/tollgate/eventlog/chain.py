@@ -16,6 +16,7 @@ import hashlib
 import struct
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from tollgate.events import RecordedEvent
 
@@ -43,19 +44,21 @@ def event_digest(
     stream: str, event_type: str, data_digest: bytes, metadata_digest: bytes
 ) -> bytes:
     """What of an event enters the chain, apart from its place in it (32 bytes)."""
-    stream_bytes, type_bytes = stream.encode(), event_type.encode()
+    name = stream.encode()
     return hashlib.sha256(
-        b"".join(
-            (
-                _LENGTH.pack(len(stream_bytes)),
-                stream_bytes,
-                _LENGTH.pack(len(type_bytes)),
-                type_bytes,
-                data_digest,
-                metadata_digest,
-            )
-        )
+        _LENGTH.pack(len(name))
+        + name
+        + _length_and_text(event_type)
+        + data_digest
+        + metadata_digest
     ).digest()
+
+
+@lru_cache(maxsize=1024)
+def _length_and_text(event_type: str) -> bytes:
+    """The same few tags come again and again."""
+    encoded = event_type.encode()
+    return _LENGTH.pack(len(encoded)) + encoded
 
 
 def link(previous: bytes, recorded: RecordedEvent) -> bytes:

@@ -8,10 +8,12 @@ for the lock in the database while the call before it is written to disk (ADR 23
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import chain
+from typing import Any
 
 import asyncpg
+import msgspec
 import structlog
 
 from tollgate.database import (
@@ -57,18 +59,13 @@ RETRY_PAUSE = 0.1
 logger = structlog.get_logger(__name__)
 
 
-class _Waiting:
+class _Waiting(msgspec.Struct, eq=False):
     """A group, its caller, and what is known of it."""
 
-    __slots__ = ("deadline", "encoded", "future", "sent")
-
-    def __init__(
-        self, encoded: EncodedGroup, deadline: float, future: asyncio.Future[Appended]
-    ) -> None:
-        self.encoded = encoded
-        self.future = future
-        self.deadline = deadline
-        self.sent = False
+    encoded: EncodedGroup
+    deadline: float
+    future: asyncio.Future[Appended]
+    sent: bool = False
 
     @property
     def can_be_sent_again(self) -> bool:
@@ -106,7 +103,7 @@ class GroupCommitter:
         self._url = url
         self._application_name = application_name
         self._call = (
-            f"SELECT * FROM {schema}.append("  # noqa: S608 - a name of our own
+            f"SELECT * FROM {schema}.append_groups("  # noqa: S608 - a name of our own
             "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
         )
         self._waiting: deque[_Waiting] = deque()
@@ -216,7 +213,7 @@ class GroupCommitter:
         for each in batch:
             each.sent = True
         try:
-            rows = await connection.fetch(self._call, *arguments)
+            (answer,) = await connection.fetch(self._call, *arguments)
         except UNDONE as error:
             for each in batch:
                 each.sent = each in retried
@@ -231,12 +228,10 @@ class GroupCommitter:
                 if not each.can_be_sent_again:
                     each.give_up()
             raise _TryAgain(error) from error
-        last = 0
-        for each, row in zip(batch, rows, strict=True):
-            outcome = _outcome_of(row, was_retried=each in retried)
-            each.settle(outcome)
-            if isinstance(outcome, Appended):
-                last = max(last, outcome.last or 0)
+        if answer["outcomes"] is None:
+            last = _settle_all_as_appended(batch, answer["before"])
+        else:
+            last = _settle_one_by_one(batch, retried, answer)
         if last:
             self.on_appended(last)
 
@@ -282,21 +277,6 @@ class GroupCommitter:
         )
 
 
-def _outcome_of(row: asyncpg.Record, *, was_retried: bool) -> Appended | Exception:
-    outcome, detail, first, last = row
-    match outcome:
-        case "appended":
-            return Appended(first, last)
-        case "conflict":
-            return WrongExpectedVersion(detail)
-        case "repeated" if was_retried:
-            return Appended(first, last)  # our own first try got through
-        case "repeated":
-            return CommandRepeated(first, last)
-        case _:
-            return AlreadySpent()
-
-
 class _Lane:
     """A connection that appends are sent on, one call at a time."""
 
@@ -321,6 +301,50 @@ class _Lane:
             with contextlib.suppress(Exception):
                 self._connection.terminate()
             self._connection = None
+
+
+def _settle_all_as_appended(batch: Iterable[_Waiting], before: int) -> int:
+    """Positions follow one after the other, so the first tells all; the last of them.
+
+    0 if there was no event.
+    """
+    last = before
+    for each in batch:
+        if count := len(each.encoded.data):
+            each.settle(Appended(last + 1, last + count))
+            last += count
+        else:
+            each.settle(Appended(None, None))
+    return last if last > before else 0
+
+
+def _settle_one_by_one(
+    batch: Iterable[_Waiting], retried: Collection[_Waiting], answer: asyncpg.Record
+) -> int:
+    """The last position of those that were appended, or 0."""
+    last = 0
+    _, *columns = answer
+    for each, *told in zip(batch, *columns, strict=True):
+        outcome = _outcome_of(told, was_retried=each in retried)
+        each.settle(outcome)
+        if isinstance(outcome, Appended):
+            last = max(last, outcome.last or 0)
+    return last
+
+
+def _outcome_of(told: Sequence[Any], *, was_retried: bool) -> Appended | Exception:
+    outcome, detail, first, last = told
+    match outcome:
+        case "appended":
+            return Appended(first, last)
+        case "conflict":
+            return WrongExpectedVersion(detail)
+        case "repeated" if was_retried:
+            return Appended(first, last)  # our own first try got through
+        case "repeated":
+            return CommandRepeated(first, last)
+        case _:
+            return AlreadySpent()
 
 
 class _TryAgain(Exception):

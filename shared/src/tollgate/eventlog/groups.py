@@ -1,11 +1,11 @@
 """What is appended together, and how a call's groups become the arguments of `append`.
 
-See `migrations/0002_append.sql` for the meaning of each array.
+See `migrations/0004_append_groups.sql` for the meaning of each array.
 """
 
-import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,6 +15,9 @@ from tollgate.events import Event, EventMetadata, encode
 from tollgate.events.recorded import tag_of
 
 T = TypeVar("T")
+
+UNMEETABLE = -1
+"""A version that no stream has: two groups of a call contradict each other."""
 
 
 class Spend(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +64,7 @@ class EncodedGroup(msgspec.Struct, frozen=True):
 def encode_group(group: AppendGroup) -> EncodedGroup:
     """Serialise and digest `group`, outside the lock."""
     metadata = encode(group.metadata)
-    metadata_digest = hashlib.sha256(metadata).digest()
+    metadata_digest = sha256(metadata).digest()
     types: list[str] = []
     data: list[bytes] = []
     digests: list[bytes] = []
@@ -71,51 +74,72 @@ def encode_group(group: AppendGroup) -> EncodedGroup:
         types.append(event_type)
         data.append(encoded)
         digests.append(
-            event_digest(
-                stream, event_type, hashlib.sha256(encoded).digest(), metadata_digest
-            )
+            event_digest(stream, event_type, sha256(encoded).digest(), metadata_digest)
         )
     return EncodedGroup(group, types, data, digests, metadata)
 
 
 def arguments_of(groups: Sequence[EncodedGroup]) -> list[Any]:
-    """The arguments of the SQL function `append` for these groups, in order.
+    """The arguments of the SQL function `append_groups` for these groups, in order.
 
     Raises `ValueError` if the name of a stream holds a line feed.
     """
     slots: dict[str, int] = {}
-    expectation_slots: list[int] = []
-    expectation_versions: list[int] = []
+    written: list[int] = [0]  # events on each slot so far in this call; no slot 0
+    foreseen: list[int | None] = [None]
+    expectations: list[int] = []
+    ends: list[int] = []
     event_slots: list[int] = []
+    event_groups: list[int] = []
     types: list[str] = []
     data: list[bytes] = []
     digests: list[bytes] = []
-    for encoded in groups:
-        for stream, version in encoded.group.expected.items():
-            expectation_slots.append(slots.setdefault(stream, len(slots) + 1))
-            expectation_versions.append(version)
-        for stream, _ in encoded.group.events:
-            event_slots.append(slots.setdefault(stream, len(slots) + 1))
+    for number, encoded in enumerate(groups, start=1):
+        group = encoded.group
+        for stream, version in group.expected.items():
+            slot = slots.get(stream) or _take_slot(slots, stream, written, foreseen)
+            expectations += (number, slot, version)
+            at_start = version - written[slot]
+            if foreseen[slot] is None:
+                foreseen[slot] = at_start
+            elif foreseen[slot] != at_start:
+                foreseen[slot] = UNMEETABLE
+        for stream, _ in group.events:
+            slot = slots.get(stream) or _take_slot(slots, stream, written, foreseen)
+            written[slot] += 1
+            event_slots.append(slot)
+            event_groups.append(number)
         types += encoded.types
         data += encoded.data
         digests += encoded.digests
+        ends.append(len(event_slots))
     spends = [encoded.group.spend for encoded in groups]
     return [
         _lines_of(slots),
-        _array_of(len(encoded.group.expected) for encoded in groups),
-        _array_of(expectation_slots),
-        _array_of(expectation_versions),
-        _array_of(len(encoded.data) for encoded in groups),
+        _array_of(foreseen[1:]),
+        _array_of(ends),
+        b"\n".join([encoded.metadata for encoded in groups]),
         _array_of(event_slots),
+        _array_of(event_groups),
         "\n".join(types),
         b"\n".join(data),
         b"".join(digests),
-        b"\n".join([encoded.metadata for encoded in groups]),
+        _array_of(expectations),
         _or_none([encoded.group.command_id for encoded in groups]),
         _or_none([spend.client_id if spend else None for spend in spends]),
         _or_none([spend.jti if spend else None for spend in spends]),
         _or_none([spend.expires_at if spend else None for spend in spends]),
     ]
+
+
+def _take_slot(
+    slots: dict[str, int], stream: str, written: list[int], foreseen: list[int | None]
+) -> int:
+    """The place of `stream` in the call, from 1; nothing is known of it yet."""
+    slot = slots[stream] = len(written)
+    written.append(0)
+    foreseen.append(None)
+    return slot
 
 
 def _lines_of(streams: Collection[str]) -> str:
@@ -125,9 +149,9 @@ def _lines_of(streams: Collection[str]) -> str:
     return lines
 
 
-def _array_of(numbers: Iterable[int]) -> str:
+def _array_of(numbers: Iterable[int | None]) -> str:
     """As PostgreSQL reads an array of integers from text."""
-    return "{" + ",".join(map(str, numbers)) + "}"
+    return ("{" + ",".join(map(str, numbers)) + "}").replace("None", "NULL")
 
 
 def _or_none(column: list[T | None]) -> list[T | None] | None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -155,6 +156,7 @@ class _Unknown(msgspec.Struct):
     must_understand: bool = True
 
 
+@cache
 def tag_of(event_type: type[Event]) -> str:
     """The permanent tag of an event type, such as `oauth_app.key_added`."""
     tag = event_type.__struct_config__.tag

@@ -7,7 +7,7 @@ from functools import partial
 
 from bench.logs.append import Measured
 from bench.logs.clients import Client
-from bench.logs.server import logs_of
+from bench.logs.server import have_recycled_wal, logs_of
 from bench.measuring.context import Bench
 from bench.measuring.figures import (
     Detail,
@@ -27,7 +27,8 @@ MIX = "64 callers, 1-3 events, 1-2 streams"
 
 async def run(bench: Bench) -> list[Row]:
     seconds = bench.pick(full=3.0, quick=1.0)
-    async with logs_of(bench) as (url, _):
+    async with logs_of(bench) as (url, connection):
+        await have_recycled_wal(connection, bench.pick(full=64, quick=12))
         go = partial(_measure, bench, url, seconds)
         contenders: dict[str, Callable[[], Awaitable[Measured]]] = {
             "ours": partial(go, "ours"),

@@ -28,3 +28,16 @@ async def logs_of(bench: Bench) -> AsyncIterator[tuple[str, Connection]]:
                 await connection.close()
     finally:
         server.discard()
+
+
+async def have_recycled_wal(connection: Connection, segments: int) -> None:
+    """Put the server where it is after hours of writing, and not minutes after initdb.
+
+    A server that has been through some checkpoints writes into WAL segments that it
+    used before. A new one makes each of them, and every caller waits some 30 ms for it.
+    """
+    await connection.execute("SET statement_timeout = 0")
+    for _ in range(segments):
+        await connection.execute("SELECT pg_logical_emit_message(false, '', '')")
+        await connection.execute("SELECT pg_switch_wal()", timeout=10)
+    await connection.execute("CHECKPOINT", timeout=60)

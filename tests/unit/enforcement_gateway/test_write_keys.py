@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from enforcement_gateway.body.write_keys import (
     MAX_KNOWN,
+    fold,
     keys_spelt,
     read_write_keys,
     read_write_keys_quickly,
@@ -238,11 +239,12 @@ class TestQuickWay:
     def test_counts_every_spelling_wherever_it_stands(self, pieces, gap):
         body = (b"." * gap).join(pieces)
         folded = body.lower()
-        counted = keys_spelt(body, folded.count(b'"batch"'))
+        counted = keys_spelt(body, fold(body), folded.count(b'"batch"'))
         assert counted in (folded.count(b'"writekey"'), IN_DOUBT)
         if body.isascii() and b"\\" not in body:
             assert counted != IN_DOUBT
-        assert keys_spelt(body, folded.count(b'"batch"') + 1) == IN_DOUBT
+        more = folded.count(b'"batch"') + 1
+        assert keys_spelt(body, fold(body), more) == IN_DOUBT
 
     @given(body=st.binary(max_size=60))
     def test_agrees_on_any_octets(self, body):

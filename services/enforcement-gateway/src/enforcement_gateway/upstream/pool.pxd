@@ -16,6 +16,7 @@ cdef class Pool(Owner):
     cdef double _answer_timeout
     cdef object _tls
     cdef readonly list _idle
+    cdef readonly list _resting
     cdef readonly set _open
     cdef set _connecting
     cdef KnownAnswers _known_answers
@@ -23,5 +24,6 @@ cdef class Pool(Owner):
 
     @cython.locals(connection=UpstreamConnection, idle=list)
     cpdef send(self, bytes request, Answers answers)
+    cdef _end_rest(self)
     cpdef give_back(self, UpstreamConnection connection)
     cpdef lost(self, UpstreamConnection connection)

@@ -67,6 +67,7 @@ class Pool(Owner):
         "_known_answers",
         "_max_connections",
         "_open",
+        "_resting",
         "_silence",
         "_tls",
         "origin",
@@ -89,6 +90,7 @@ class Pool(Owner):
         self._answer_timeout = answer_timeout
         self._tls = tls
         self._idle: list[UpstreamConnection] = []
+        self._resting: list[UpstreamConnection] = []
         self._open: set[UpstreamConnection] = set()
         self._connecting: set[asyncio.Task[None]] = set()
         self._known_answers = KnownAnswers()
@@ -101,8 +103,8 @@ class Pool(Owner):
         The one used last is used next, so that the others grow old and are closed.
         """
         idle = self._idle
-        if idle:
-            self._silence.ensure()
+        if not idle or self._silence.is_over():
+            self._end_rest()
         while idle:
             connection = idle.pop()
             if connection.is_idle():
@@ -116,7 +118,23 @@ class Pool(Owner):
         task.add_done_callback(self._connecting.discard)
 
     def give_back(self, connection: UpstreamConnection) -> None:
-        self._idle.append(connection)
+        """It rests until the kernel was asked about it.
+
+        What an upstream sends behind an answer must not be taken for the next one.
+        """
+        self._resting.append(connection)
+
+    def adopt(self, connection: UpstreamConnection) -> None:
+        """Take a connection that was just made."""
+        self._counters.upstream_connections += 1
+        self._counters.upstream_connections_now += 1
+        self._open.add(connection)
+        self._silence.expect(connection)
+
+    def _end_rest(self) -> None:
+        self._silence.ensure()
+        self._idle += self._resting
+        self._resting.clear()
 
     def lost(self, connection: UpstreamConnection) -> None:
         if connection in self._open:
@@ -125,6 +143,8 @@ class Pool(Owner):
             self._counters.upstream_connections_now -= 1
         if connection in self._idle:
             self._idle.remove(connection)
+        if connection in self._resting:
+            self._resting.remove(connection)
 
     def sweep(self, now: float, *, forgiven: float, next_at: float) -> None:
         """End waits that took too long, and connections nobody needs.
@@ -137,6 +157,7 @@ class Pool(Owner):
             connection.deadline += forgiven
             if connection.deadline <= now:
                 connection.time_out()
+        self._end_rest()
         while self._idle and self._idle[0].idle_since + MAX_IDLE_SECONDS < now:
             self._idle.pop(0).close()
 
@@ -175,8 +196,5 @@ class Pool(Owner):
         if connection.is_closed:  # accepted, and ended before it was of any use
             answers.answer_failed(Reason.UPSTREAM_CLOSED)
             return
-        self._counters.upstream_connections += 1
-        self._counters.upstream_connections_now += 1
-        self._open.add(connection)
-        self._silence.expect(connection)
+        self.adopt(connection)
         connection.send(request, answers)

@@ -40,12 +40,13 @@ class Silence:
             with contextlib.suppress(OSError, ValueError):
                 self._epoll.unregister(connection.descriptor)
 
+    def is_over(self) -> bool:
+        """Whether what the kernel said last is too old to serve."""
+        return time.monotonic() - self._asked_at > MOMENT
+
     def ensure(self) -> None:
         """End the connections that nobody asked and that are not silent."""
-        now = time.monotonic()
-        if now - self._asked_at < MOMENT:
-            return
-        self._asked_at = now
+        self._asked_at = time.monotonic()
         for descriptor, _ in self._epoll.poll(0):
             connection = self._connections[descriptor]
             if connection.is_idle():  # else it is the answer that is waited for

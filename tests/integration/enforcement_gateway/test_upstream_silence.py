@@ -1,0 +1,115 @@
+"""A connection on which something came that nobody asked for is not used again.
+
+The event loop has not come to it yet: only the kernel knows.
+"""
+
+import socket
+
+import pytest
+
+from enforcement_gateway.counters import Counters
+from enforcement_gateway.upstream.answers import Answers
+from enforcement_gateway.upstream.connection import UpstreamConnection
+from enforcement_gateway.upstream.pool import Origin, Pool
+from tollgate.testing.raw_http import OK
+
+
+class Transport:
+    def __init__(self, ours: socket.socket) -> None:
+        self.ours = ours
+        self.written = []
+        self.closed = False
+
+    def get_extra_info(self, name: str) -> object:
+        return self.ours if name == "socket" else None
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Client(Answers):
+    def __init__(self) -> None:
+        self.answered = []
+
+    def answer_whole(self, head, body):
+        self.answered.append(body)
+
+    def answer_failed(self, reason):
+        self.answered.append(reason)
+
+
+@pytest.fixture
+async def pool():
+    pool = Pool(
+        Origin.of("http://127.0.0.1:9"),
+        Counters(),
+        max_connections=2,
+        connect_timeout=1.0,
+        answer_timeout=10.0,
+    )
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+def pair():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+@pytest.fixture
+def connection(pool, pair):
+    """One that has carried a request, whose answer was read."""
+    connection = UpstreamConnection(pool, 10.0)
+    connection.connection_made(Transport(pair[0]))
+    pool.adopt(connection)
+    connection.send(b"first", Client())
+    connection.data_received(OK)
+    return connection
+
+
+def transport_of(connection):
+    return connection._transport
+
+
+class TestIsUsedAgain:
+    async def test_while_it_is_silent(self, pool, connection):
+        for number in range(3):
+            client = Client()
+            pool.send(b"%d" % number, client)
+            connection.data_received(OK)
+            assert client.answered == [b'{"success": true}']
+        assert transport_of(connection).written == [b"first", b"0", b"1", b"2"]
+
+
+class TestIsClosed:
+    @pytest.mark.parametrize("said", ["rubbish", "nothing more"])
+    async def test_when_something_came_behind_the_answer(
+        self, pool, connection, pair, said
+    ):
+        """Also if the kernel was asked a moment ago, when it was still silent."""
+        pool.send(b"second", Client())
+        connection.data_received(OK)
+        if said == "rubbish":
+            pair[1].sendall(OK)
+        else:
+            pair[1].close()
+        pool.send(b"third", Client())
+        assert transport_of(connection).written == [b"first", b"second"]
+        assert transport_of(connection).closed
+
+    async def test_not_while_its_answer_comes(self, pool, connection, pair):
+        waiting = Client()
+        pool.send(b"second", waiting)
+        pair[1].sendall(OK)
+        pool.sweep(0.0, forgiven=0.0, next_at=0.5)
+        assert not transport_of(connection).closed
+        connection.data_received(OK)
+        assert waiting.answered == [b'{"success": true}']

@@ -4,12 +4,16 @@ import asyncio
 import os
 import subprocess
 import sys
-from typing import NamedTuple
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import NamedTuple, Protocol
 
+import msgspec
 import uvloop
 
 from bench import ROOT
 from bench.measuring.context import Bench
+from bench.measuring.failures import CannotMeasure
 from bench.measuring.figures import (
     Detail,
     Figure,
@@ -20,7 +24,8 @@ from bench.measuring.figures import (
 from bench.measuring.processes import cpu_seconds
 from bench.measuring.programs import Program
 from bench.peers.oidc_provider import oidc_provider
-from bench.tokens.assertions import Endpoint, sign_requests
+from bench.tokens.assertions import Endpoint, Signers
+from bench.tokens.growth import add_apps, open_spent_assertions
 from bench.tokens.issuer import Issuer, open_issuer
 from bench.tokens.load import CONNECTIONS, Exchanged, exchange
 from tollgate.oauth.signing_keys import load_signing_key
@@ -30,7 +35,10 @@ WHAT = f"private_key_jwt exchange, {CONNECTIONS} connections"
 SAMPLE = 50
 """Tokens of each round whose signature is verified."""
 
-OUR_TOKENS, THEIR_TOKENS, TO_WARM_UP = 9_000, 3_000, 1_000
+OUR_TOKENS, THEIR_TOKENS, TO_WARM_UP = 5_000, 2_000, 1_000
+TOKENS_OF_MANY = 1_000
+
+LONG = timedelta(days=1)
 
 
 class Round(NamedTuple):
@@ -39,47 +47,166 @@ class Round(NamedTuple):
 
 
 async def run(bench: Bench) -> list[Row]:
+    with Signers(bench.cores) as signers:
+        async with open_issuer(bench) as issuer:
+            ours = _Asked(signers, issuer.endpoint, issuer.program)
+            rows = await _beside_the_peer(bench, issuer, ours, signers)
+            rows += await _as_it_grows(bench, issuer, ours)
+            await issuer.require_recorded(ours.given)
+            return rows
+
+
+class _Asked:
+    """An endpoint that is asked for tokens, and how many it has given.
+
+    Its clients ask in turns, which go on from round to round.
+    """
+
+    def __init__(
+        self, signers: Signers, endpoint: Endpoint, *programs: Program
+    ) -> None:
+        self.endpoint = endpoint
+        self.given = 0
+        self._signers = signers
+        self._programs = list(programs)
+        self._ports = [endpoint.port]
+
+    async def round(
+        self,
+        count: int,
+        *,
+        clients: Sequence[str] = (),
+        also: "_Another | None" = None,
+    ) -> Round:
+        """`clients` instead of the usual ones; `also` takes half of the connections."""
+        endpoint = self.endpoint
+        if clients:
+            endpoint = msgspec.structs.replace(endpoint, client_ids=tuple(clients))
+        requests = await self._signers.sign(endpoint, count, first=self.given)
+        ports, programs = self._ports, self._programs
+        if also is not None:
+            ports, programs = [*ports, also.port], [*programs, also.program]
+        pids = [program.pid for program in programs if program.pid is not None]
+        before = sum(cpu_seconds(pid) for pid in pids)
+        # On a loop that costs little: Postgres has to share the core of the load.
+        exchanged = await asyncio.to_thread(uvloop.run, exchange(ports, requests))
+        used = sum(cpu_seconds(pid) for pid in pids) - before
+        self.given += count
+        return Round(exchanged, used / count)
+
+
+class _Another(Protocol):
+    @property
+    def program(self) -> Program: ...
+    @property
+    def port(self) -> int: ...
+
+
+async def _beside_the_peer(
+    bench: Bench, issuer: Issuer, ours: _Asked, signers: Signers
+) -> list[Row]:
     share = bench.pick(full=1.0, quick=0.3)
-    async with open_issuer(bench) as issuer:
-        endpoint = issuer.endpoint
-        key = load_signing_key(endpoint.key.encode()).public
-        with oidc_provider(bench, endpoint.client_id, key) as provider:
-            peer = Endpoint(
-                issuer=f"http://127.0.0.1:{provider.port}",
-                port=provider.port,
-                client_id=endpoint.client_id,
-                key=endpoint.key,
-            )
+    endpoint = issuer.endpoint
+    (client_id,) = endpoint.client_ids
+    key = load_signing_key(endpoint.key.encode()).public
+    with oidc_provider(bench, client_id, key) as provider:
+        theirs = _Asked(
+            signers,
+            msgspec.structs.replace(
+                endpoint, issuer=f"http://127.0.0.1:{provider.port}", port=provider.port
+            ),
+            provider,
+        )
 
-            async def measure_ours() -> Round:
-                count = int(OUR_TOKENS * share)
-                return await _round(bench, issuer.program, endpoint, count)
+        async def measure_ours() -> Round:
+            return await ours.round(int(OUR_TOKENS * share))
 
-            async def measure_theirs() -> Round:
-                return await _round(bench, provider, peer, int(THEIR_TOKENS * share))
+        async def measure_theirs() -> Round:
+            return await theirs.round(int(THEIR_TOKENS * share))
 
-            async def measure_limit() -> float:
-                return _limit(bench)
+        async def measure_limit() -> float:
+            return _limit(bench)
 
-            await _round(bench, issuer.program, endpoint, TO_WARM_UP)
-            await _round(bench, provider, peer, TO_WARM_UP)
-            rounds = await bench.alternate(
-                {"ours": measure_ours, "theirs": measure_theirs}, usual=ROUNDS
-            )
-            limits = await bench.alternate({"limit": measure_limit}, usual=ROUNDS)
-        await _require_good(issuer, rounds["ours"])
+        await ours.round(TO_WARM_UP)
+        await theirs.round(TO_WARM_UP)
+        rounds = await bench.alternate(
+            {"ours": measure_ours, "theirs": measure_theirs}, usual=ROUNDS
+        )
+        limits = await bench.alternate({"limit": measure_limit}, usual=ROUNDS)
+    for each in rounds["ours"]:
+        await issuer.require_good(each.exchanged.tokens[:SAMPLE])
     return _rows(rounds["ours"], rounds["theirs"], limits["limit"])
 
 
-async def _round(
-    bench: Bench, program: Program, endpoint: Endpoint, count: int
-) -> Round:
-    requests = await sign_requests(endpoint, count, bench.cores)
-    assert program.pid is not None
-    before = cpu_seconds(program.pid)
-    # On a loop that costs little: Postgres has to share the core of the load.
-    exchanged = await asyncio.to_thread(uvloop.run, exchange(endpoint.port, requests))
-    return Round(exchanged, (cpu_seconds(program.pid) - before) / count)
+async def _as_it_grows(bench: Bench, issuer: Issuer, ours: _Asked) -> list[Row]:
+    """The issuer beside itself: with many apps and assertions, and in two processes."""
+    apps, spent = bench.pick(full=(3_000, 100_000), quick=(500, 10_000))
+    count = bench.pick(full=TOKENS_OF_MANY, quick=300)
+    before = await bench.alternate({"": lambda: ours.round(count)}, usual=ROUNDS)
+    async with open_spent_assertions(issuer.owner_url) as assertions:
+        await assertions.add(spent, good_for=LONG)
+        key = load_signing_key(issuer.endpoint.key.encode())
+        clients = await add_apps(issuer.registry, key, apps)
+        await issuer.until_registry_is_known()
+        # Each of them once, so that its key is at hand.
+        await ours.round(apps, clients=clients)
+
+        async def while_pruning() -> Round:
+            await assertions.add(spent, good_for=-LONG)
+            pruning = asyncio.create_task(assertions.prune())
+            measured = await ours.round(count)
+            if await pruning < spent:
+                raise CannotMeasure("not all that had expired was forgotten")
+            return measured
+
+        async with issuer.another() as another:
+            rounds = await bench.alternate(
+                {
+                    "one": lambda: ours.round(count),
+                    "many": lambda: ours.round(count, clients=clients),
+                    "pruned": while_pruning,
+                    "two": lambda: ours.round(count, also=another),
+                },
+                usual=ROUNDS,
+            )
+    one = rounds["one"]
+    return [
+        _grown(f"{spent:,} assertions spent before", one, "none", before[""]),
+        _grown(f"{apps:,} apps in turns", rounds["many"], "one app", one),
+        _grown(
+            f"while {spent:,} assertions are forgotten",
+            rounds["pruned"],
+            "without",
+            one,
+        ),
+        _grown(
+            "two processes on that core and one database",
+            rounds["two"],
+            "one process",
+            one,
+        ),
+    ]
+
+
+def _grown(what: str, ours: list[Round], peer: str, theirs: list[Round]) -> Row:
+    return Row(
+        what=what,
+        unit="tokens/s",
+        ours=Figure.of(each.exchanged.per_second for each in ours),
+        peer=peer,
+        theirs=Figure.of(each.exchanged.per_second for each in theirs),
+        details=(
+            Detail("p99", _p99(ours), "ms"),
+            Detail("peer's p99", _p99(theirs), "ms"),
+            Detail(
+                "processor", Figure.of(each.cpu * 1e6 for each in ours).median, "us"
+            ),
+        ),
+    )
+
+
+def _p99(rounds: list[Round]) -> float:
+    return Figure.of(each.exchanged.quantile(0.99) * 1e3 for each in rounds).median
 
 
 def _limit(bench: Bench) -> float:
@@ -99,13 +226,6 @@ def _limit(bench: Bench) -> float:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     return float(measured.stdout)
-
-
-async def _require_good(issuer: Issuer, rounds: list[Round]) -> None:
-    given = TO_WARM_UP + sum(len(each.exchanged.tokens) for each in rounds)
-    await issuer.require_recorded(given)
-    for each in rounds:
-        await issuer.require_good(each.exchanged.tokens[:SAMPLE])
 
 
 def _rows(ours: list[Round], theirs: list[Round], limits: list[float]) -> list[Row]:

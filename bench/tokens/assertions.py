@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
+from typing import Self
 
 import msgspec
 
@@ -19,39 +20,65 @@ from tollgate.testing.tokens import client_assertion
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Where tokens are asked for, as whom; `key` is a PEM block."""
+    """Where tokens are asked for, as whom; `key` is a PEM block.
+
+    Several clients, which all have that key, ask in turns.
+    """
 
     issuer: str
     port: int
-    client_id: str
+    client_ids: tuple[str, ...]
     key: str
 
 
-async def sign_requests(endpoint: Endpoint, count: int, cores: Cores) -> list[bytes]:
-    """So many requests as Segment's Python SDK writes them, good for a minute."""
-    usable = (cores.under_test, *cores.load)
-    share = -(-count // len(usable))
-    loop = asyncio.get_running_loop()
-    with ProcessPoolExecutor(len(usable), get_context("spawn")) as pool:
+class Signers:
+    """A process on each core, idle while nothing is to be signed."""
+
+    def __init__(self, cores: Cores) -> None:
+        self._cores = (cores.under_test, *cores.load)
+        self._pool = ProcessPoolExecutor(len(self._cores), get_context("spawn"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+    async def sign(
+        self, endpoint: Endpoint, count: int, *, first: int = 0
+    ) -> list[bytes]:
+        """So many requests as Segment's Python SDK writes them, good for a minute.
+
+        They go on at the client whose turn it is after `first` requests.
+        """
+        share = -(-count // len(self._cores))
+        loop = asyncio.get_running_loop()
         parts = [
-            loop.run_in_executor(pool, partial(_sign, endpoint, share, core))
-            for core in usable
+            loop.run_in_executor(
+                self._pool,
+                partial(_sign, endpoint, first + number * share, share, core),
+            )
+            for number, core in enumerate(self._cores)
         ]
         return [request for part in parts for request in await part][:count]
 
 
-def _sign(endpoint: Endpoint, count: int, core: int) -> list[bytes]:
+def _sign(endpoint: Endpoint, first: int, count: int, core: int) -> list[bytes]:
     import os  # noqa: PLC0415 - in a process of its own
 
     os.sched_setaffinity(0, {core})
     key = load_signing_key(endpoint.key.encode())
     now = time.time()
-    return [_request(endpoint, key, now) for _ in range(count)]
+    clients = endpoint.client_ids
+    return [
+        _request(endpoint, clients[number % len(clients)], key, now)
+        for number in range(first, first + count)
+    ]
 
 
-def _request(endpoint: Endpoint, key: SigningKey, now: float) -> bytes:
+def _request(endpoint: Endpoint, client_id: str, key: SigningKey, now: float) -> bytes:
     assertion = client_assertion(
-        key, client_id=endpoint.client_id, issuer=endpoint.issuer, now=now
+        key, client_id=client_id, issuer=endpoint.issuer, now=now
     )
     # By hand, with colons as they are: so the SDK does it.
     body = (

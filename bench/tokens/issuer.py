@@ -3,9 +3,15 @@
 import base64
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import aiohttp
 
@@ -19,7 +25,7 @@ from local_stack.postgres import Postgres
 from token_issuer.metadata import JWKS
 from token_issuer.schemas import migrate_database
 from token_issuer.testing.issuer import IssuerUnderTest
-from token_issuer.testing.registry import registry_stand_in
+from token_issuer.testing.registry import RegistryStandIn, registry_stand_in
 from tollgate.database import connect, open_pool
 from tollgate.eventlog import EventLog, open_event_log
 from tollgate.oauth.access_tokens import TokenRefusal, verify_access_token
@@ -39,6 +45,15 @@ class Issuer:
     program: Program
     log: EventLog
     client: IssuerUnderTest
+    registry: RegistryStandIn
+    owner_url: str  # of its database
+    another: Callable[[], AbstractAsyncContextManager["_Running"]]
+    """One more process of it on the same core and database."""
+
+    async def until_registry_is_known(self) -> None:
+        await self.client.until_registry_is_at(
+            (await self.registry.log.head()).position
+        )
 
     async def require_good(self, tokens: list[str]) -> None:
         """Whoever has its JWK Set can verify each of `tokens`."""
@@ -111,23 +126,53 @@ async def open_issuer(bench: Bench) -> AsyncIterator[Issuer]:
                 "REGISTRY_URL": registry.url,
                 "REGISTRY_FEED_SECRET": registry.secret.reveal(),
                 "KEY_ENCRYPTION_KEYS": base64.b64encode(os.urandom(32)).decode(),
-                "PORT": str(port),
                 "TOKENS_PER_MINUTE": "1000000",
             }
-            with bench.running(
-                "token-issuer",
-                [sys.executable, "-m", "token_issuer", "serve"],
-                port=port,
-                environment={
-                    **os.environ,
-                    **{f"{_SETTINGS}{name}": text for name, text in settings.items()},
-                },
-                under_test=True,
-            ) as program:
-                client = IssuerUnderTest(issuer, issuer, session)
-                await client.until_ready()
-                await client.until_registry_is_at((await registry.log.head()).position)
-                endpoint = Endpoint(
-                    issuer=issuer, port=port, client_id=app.id, key=app.key.to_pem()
+
+            @asynccontextmanager
+            async def run(name: str, port: int) -> AsyncIterator[_Running]:
+                with _program(bench, name, port, settings) as program:
+                    url = f"http://127.0.0.1:{port}"
+                    client = IssuerUnderTest(issuer, url, session)
+                    await client.until_ready()
+                    position = (await registry.log.head()).position
+                    await client.until_registry_is_at(position)
+                    yield _Running(program, port, client)
+
+            async with run("token-issuer", port) as running:
+                yield Issuer(
+                    Endpoint(
+                        issuer=issuer,
+                        port=port,
+                        client_ids=(app.id,),
+                        key=app.key.to_pem(),
+                    ),
+                    running.program,
+                    log,
+                    running.client,
+                    registry,
+                    database.owner_url,
+                    lambda: run("another-token-issuer", free_ports(1)[0]),
                 )
-                yield Issuer(endpoint, program, log, client)
+
+
+class _Running(NamedTuple):
+    program: Program
+    port: int
+    client: IssuerUnderTest
+
+
+def _program(
+    bench: Bench, name: str, port: int, settings: Mapping[str, str]
+) -> AbstractContextManager[Program]:
+    return bench.running(
+        name,
+        [sys.executable, "-m", "token_issuer", "serve"],
+        port=port,
+        environment={
+            **os.environ,
+            **{f"{_SETTINGS}{each}": text for each, text in settings.items()},
+            f"{_SETTINGS}PORT": str(port),
+        },
+        under_test=True,
+    )

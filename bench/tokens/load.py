@@ -7,6 +7,7 @@ little as it can.
 import asyncio
 import re
 import time
+from collections.abc import Sequence
 from typing import cast
 
 import msgspec
@@ -44,12 +45,16 @@ class Exchanged(msgspec.Struct, frozen=True):
         return self.latencies[int(share * (len(self.latencies) - 1))]
 
 
-async def exchange(port: int, requests: list[bytes]) -> Exchanged:
-    """Send all `requests`, or `CannotMeasure` if one is not answered with a token."""
+async def exchange(ports: Sequence[int], requests: list[bytes]) -> Exchanged:
+    """Send all `requests`, or `CannotMeasure` if one is not answered with a token.
+
+    The connections are spread evenly over `ports`.
+    """
     load = _Load(requests)
     loop = asyncio.get_running_loop()
     started = time.perf_counter()
-    for _ in range(min(CONNECTIONS, len(requests))):
+    for number in range(min(CONNECTIONS, len(requests))):
+        port = ports[number % len(ports)]
         await loop.create_connection(lambda: _Connection(load), "127.0.0.1", port)
     try:
         async with asyncio.timeout(PATIENCE):

@@ -99,7 +99,7 @@ def parse_public_key(pem: str, alg: Algorithm | None = None) -> PublicKey:
     return public_key_of(key, alg)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16_384)
 def recorded_public_key(pem: str, alg: str) -> PublicKey:
     """A key as an event of the log has it: parsed once in a process and remembered."""
     return parse_public_key(pem, Algorithm(alg))

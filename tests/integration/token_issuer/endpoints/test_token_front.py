@@ -136,6 +136,68 @@ async def test_both_answer_alike(
     assert essence(answers[0], request_) == essence(answers[1], request_)
 
 
+PLAIN = Request(
+    method="POST",
+    path="/token",
+    version="1.1",
+    headers={"Content-Type": FORM},
+    claims={},
+    form=["grant_type=client_credentials", TYPE, "client_assertion={assertion}"],
+    cuts=[],
+)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"method": "PUT"},
+        {"path": "//token"},
+        {"path": "/token?"},
+        {"version": "1.0"},
+        {
+            "version": "1.0",
+            "headers": {"Content-Type": FORM, "Connection": "keep-alive"},
+        },
+        *(
+            {"headers": {"Content-Type": FORM, name: value}}
+            for name, value in (
+                ("Authorization", "Basic YTpi"),
+                ("Connection", "close"),
+                ("Content-Encoding", "gzip"),
+                ("Upgrade", "h2c"),
+                ("X-Forwarded-For", "192.0.2.7"),
+                ("X-Request-Id", "from-the-client"),
+                ("X-Request-Id", "not fit, to be used"),
+            )
+        ),
+        {"headers": {}},
+        {"headers": {"Content-Type": "text/plain"}},
+        {"form": [*PLAIN.form, "scope=functions:write"]},
+        {"form": [*PLAIN.form, "scope=a++b"]},
+        {"form": [*PLAIN.form, "client_secret=x"]},
+        {"form": [*PLAIN.form, "client_id=app_other"]},
+        {"form": [*PLAIN.form[:2], "client_assertion={assertion}x"]},
+        {"claims": {"sub": "app_unknown"}},
+        {"claims": {"exp": 1}},
+        {"cuts": [20, 400]},
+    ],
+    ids=str,
+)
+async def test_one_thing_that_is_not_plain_is_answered_alike(
+    issuer: IssuerUnderTest,
+    behind: IssuerUnderTest,
+    app: RegisteredApp,
+    change: dict[str, object],
+) -> None:
+    await behind.until_registry_is_at(await registry_position(issuer))
+    request_ = msgspec.structs.replace(PLAIN, **change)
+
+    answers = [await ask(each, app, request_) for each in (issuer, behind)]
+
+    assert essence(answers[0], request_) == essence(answers[1], request_)
+
+
 async def test_the_plain_request_is_answered_in_front(
     issuer: IssuerUnderTest, behind: IssuerUnderTest, app: RegisteredApp
 ) -> None:

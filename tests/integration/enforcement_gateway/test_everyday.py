@@ -33,10 +33,16 @@ ANSWERS = {
 
 
 @pytest.fixture
-async def asked_before(gateway, world):
+def token(world):
+    """One for all requests: another one would be looked at more closely."""
+    return world.token()
+
+
+@pytest.fixture
+async def asked_before(gateway, token):
     """A client for whom the everyday way is open, and what it sends."""
     client = await gateway.client()
-    request = gateway.request(gateway.batch(), token=world.token())
+    request = gateway.request(gateway.batch(), token=token)
     for _ in range(2):
         assert (await client.ask(request)).status == 200
     return client, request
@@ -140,11 +146,13 @@ class TestIsDeniedAtOnce:
         assert code_of(answer) == code
         assert len(gateway.upstream.requests) == 2
 
-    async def test_if_its_body_names_a_second_key(self, gateway, world, asked_before):
+    async def test_if_its_body_names_a_second_key(
+        self, gateway, world, token, asked_before
+    ):
         client, _ = asked_before
         world.add_source("src_2", "second-key", Enforcement.ENFORCE, "app_2")
         body = gateway.batch("enforced-key", {"writeKey": "second-key"})
-        answer = await client.ask(gateway.request(body, token=world.token()))
+        answer = await client.ask(gateway.request(body, token=token))
         assert (answer.status, code_of(answer)) == (403, "sources_mixed")
 
 

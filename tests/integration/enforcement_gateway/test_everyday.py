@@ -9,12 +9,15 @@ import asyncio
 import json
 import socket
 import struct
+import time
 from datetime import timedelta
 
 import pytest
 
+from enforcement_gateway.http.server import Limits
 from tollgate.events.registry import Enforcement
 from tollgate.testing.raw_http import OK
+from tollgate.testing.waiting import until
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 TIMES = 4
@@ -156,21 +159,68 @@ class TestIsDeniedAtOnce:
         assert (answer.status, code_of(answer)) == (403, "sources_mixed")
 
 
-class TestTheClient:
-    async def test_leaves_before_the_answer(self, gateway, asked_before):
-        """The upstream may have taken the events; its connection stays good."""
-        client, request = asked_before
+class TestAProcessThatStoodStill:
+    """Frozen, or with a machine that slept: nobody else was late."""
+
+    async def test_keeps_its_idle_clients(self, make_gateway, token):
+        gateway = await make_gateway(
+            limits=Limits(idle_seconds=0.2, sweep_seconds=0.05)
+        )
+        client = await gateway.client()
+        request = gateway.request(gateway.batch(), token=token)
+        for _ in range(3):
+            assert (await client.ask(request)).status == 200
+        next_look = gateway.server.clock
+        time.sleep(0.5)  # noqa: ASYNC251 - it stands still
+        await until(lambda: gateway.server.clock > next_look)
+        assert (await client.ask(request)).status == 200
+
+    async def test_waits_for_answers_as_long_as_ever(self, make_gateway, token):
+        gateway = await make_gateway(
+            limits=Limits(sweep_seconds=0.05), answer_timeout=0.2
+        )
+        client = await gateway.client()
+        request = gateway.request(gateway.batch(), token=token)
+        for _ in range(2):
+            assert (await client.ask(request)).status == 200
         gateway.upstream.answering = released = Released(OK)
         await client.send(request)
         await gateway.upstream.until(lambda: len(gateway.upstream.requests) == 3)
-        reset(client)
-        async with asyncio.timeout(10):
-            while gateway.counters.connections_now:
-                await asyncio.sleep(0.01)
+        time.sleep(0.5)  # noqa: ASYNC251 - it stands still
         released.now.set()
+        assert (await client.answer()).status == 200
+
+
+class TestBodies:
+    async def test_no_larger_one_is_taken_than_at_first(self, make_gateway, token):
+        gateway = await make_gateway(limits=Limits(body=1000, sweep_seconds=0.05))
+        client = await gateway.client()
+        request = gateway.request(gateway.batch(), token=token)
+        for _ in range(2):
+            assert (await client.ask(request)).status == 200
+        body = gateway.batch("enforced-key", {"type": "t" * 1000})
+        large = gateway.request(body, token=token)
+        await client.send(large[:-500])  # so that the rest is waited for
+        answer = await client.answer()
+        assert (answer.status, code_of(answer)) == (413, "body_too_large")
+        assert len(gateway.upstream.requests) == 2
+
+
+class TestTheClient:
+    @pytest.mark.parametrize("name", ["whole", "chunked"])
+    async def test_leaves_before_the_answer(self, gateway, asked_before, name):
+        """The upstream may have taken the events; its connection stays good."""
+        client, request = asked_before
+        gateway.upstream.answering = released = Released(ANSWERS[name])
+        await client.send(request)
+        await gateway.upstream.until(lambda: len(gateway.upstream.requests) == 3)
+        reset(client)
+        await until(lambda: not gateway.counters.connections_now)
+        released.now.set()
+        await until(lambda: gateway.counters.upstream_connections_now == 1)
         gateway.upstream.answering = Released(OK, at_once=True)
         assert (await gateway.ask(gateway.batch("open-key"))).status == 200
-        assert gateway.counters.connections_now <= 1
+        assert gateway.counters.answered == {2: 3}, "nobody was there to be answered"
 
     async def test_sends_no_more_and_waits(self, gateway, asked_before):
         client, request = asked_before

@@ -9,11 +9,12 @@ import msgspec
 import pytest
 from hypothesis import event, example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from enforcement_gateway.body.write_keys import read_write_keys_strictly
 from enforcement_gateway.counters import MAX_SAMPLES, Counters
 from enforcement_gateway.credentials import NONE, Authorization, Query
-from enforcement_gateway.domain.authorization import Deny
+from enforcement_gateway.domain.authorization import Deny, KnownToken
 from enforcement_gateway.domain.denials import Reason, Refused
 from enforcement_gateway.gate import Gate, Passed, write_keys_of
 from enforcement_gateway.http.routes import Door
@@ -135,6 +136,14 @@ class TestEnforce:
         verdict = gate_of(view, counters).decide(asked("enforced-key", bearer=token()))
         assert verdict == Passed("app_1")
         assert (counters.admitted, counters.open) == (1, 0)
+
+    def test_one_that_expired_after_it_was_verified_does_not(self, view) -> None:
+        gate, bearer = gate_of(view), token()
+        assert gate.decide(asked("enforced-key", bearer=bearer)) == Passed("app_1")
+        over = replace(gate.remembered[bearer].verified, exp=time.time() - 60)
+        gate.remembered[bearer] = KnownToken(over)
+        verdict = gate.decide(asked("enforced-key", bearer=bearer))
+        assert verdict == Deny(Reason.TOKEN_EXPIRED)
 
     def test_none_is_denied(self, view) -> None:
         verdict = gate_of(view).decide(asked("enforced-key"))

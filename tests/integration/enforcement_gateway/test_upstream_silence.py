@@ -3,6 +3,8 @@
 The event loop has not come to it yet: only the kernel knows.
 """
 
+import contextlib
+import resource
 import socket
 
 import pytest
@@ -65,6 +67,20 @@ def pair():
 
 
 @pytest.fixture
+def many_pairs():
+    """More than epoll tells at once if it is not told how many are wanted."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with contextlib.ExitStack() as stack:
+        pairs = [socket.socketpair() for _ in range(1100)]
+        for ours, theirs in pairs:
+            stack.enter_context(ours)
+            stack.enter_context(theirs)
+        yield pairs
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture
 def connection(pool, pair):
     """One that has carried a request, whose answer was read."""
     connection = UpstreamConnection(pool, 10.0)
@@ -103,6 +119,20 @@ class TestIsClosed:
             pair[1].close()
         pool.send(b"third", Client())
         assert transport_of(connection).written == [b"first", b"second"]
+        assert transport_of(connection).closed
+
+    async def test_among_more_than_a_thousand_that_are_answered(
+        self, pool, connection, pair, many_pairs
+    ):
+        """Who is answered is told first here, and is not to hide the others."""
+        for ours, theirs in many_pairs:
+            busy = UpstreamConnection(pool, 10.0)
+            busy.connection_made(Transport(ours))
+            pool.adopt(busy)
+            busy.send(b"asked", Client())
+            theirs.send(OK)
+        pair[1].sendall(OK)
+        pool.sweep(0.0, forgiven=0.0, next_at=0.5)
         assert transport_of(connection).closed
 
     async def test_not_while_its_answer_comes(self, pool, connection, pair):

@@ -47,7 +47,8 @@ class Silence:
     def ensure(self) -> None:
         """End the connections that nobody asked and that are not silent."""
         self._asked_at = time.monotonic()
-        for descriptor, _ in self._epoll.poll(0):
+        # All of them: without a number only the first thousand would be told.
+        for descriptor, _ in self._epoll.poll(0, len(self._connections) or -1):
             connection = self._connections[descriptor]
             if connection.is_idle():  # else it is the answer that is waited for
                 connection.close()

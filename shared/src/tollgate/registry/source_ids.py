@@ -51,12 +51,7 @@ class SourceIds(AbstractSet[str]):
         if source_id in items:
             return self
         items[source_id] = None
-        newer = _new(SourceIds)
-        newer._items = items
-        self._items = None
-        self._newer = newer
-        self._undo = source_id, True
-        return newer
+        return self._changed_to(items, (source_id, True))
 
     def without(self, source_id: str) -> "SourceIds":
         """This set, or one that lacks `source_id` if it is in it."""
@@ -64,11 +59,17 @@ class SourceIds(AbstractSet[str]):
         if source_id not in items:
             return self
         del items[source_id]
+        return self._changed_to(items, (source_id, False))
+
+    def _changed_to(
+        self, items: dict[str, None], undo: tuple[str, bool]
+    ) -> "SourceIds":
+        """The set that holds `items` from now on; this one knows it by what to undo."""
         newer = _new(SourceIds)
         newer._items = items
         self._items = None
         self._newer = newer
-        self._undo = source_id, False
+        self._undo = undo
         return newer
 
     def _held(self) -> Collection[str]:

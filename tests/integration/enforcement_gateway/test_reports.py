@@ -46,3 +46,18 @@ async def test_a_worker_that_was_late_is_told_of_as_it_is_now(monkeypatch):
     answers.close()
     assert await worker.ask() is None, "it is gone"
     worker.writer.close()
+
+
+async def test_one_that_ends_while_two_wait_for_it_fails_neither():
+    """The status port asks beside the parent's own round; its socket is then closed."""
+    ours, theirs = socket.socketpair()
+    asked, answers = await asyncio.open_connection(sock=theirs)
+    worker = Worker(None, *await asyncio.open_connection(sock=ours))
+    first, second = (asyncio.create_task(worker.ask()) for _ in range(2))
+    await asked.readline()
+
+    answers.close()
+    worker.writer.close()
+
+    assert await asyncio.gather(first, second) == [None, None]
+    assert await worker.ask() is None

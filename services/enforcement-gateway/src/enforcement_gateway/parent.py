@@ -48,9 +48,11 @@ class Worker:
     asked: int = 0
 
     async def ask(self) -> Report | None:
-        """Its report now; None if it does not answer in time."""
+        """Its report now; None if it does not answer in time, or has ended."""
         try:
             async with asyncio.timeout(REPORT_TIMEOUT), self.asking:
+                if self.writer.is_closing():  # it was buried while others waited
+                    return None
                 self.asked += 1
                 self.writer.write(b"%d\n" % self.asked)
                 await self.writer.drain()

@@ -7,7 +7,8 @@ it starts again after the checkpoint: a message may come twice and, at a failove
 two relays at once, which subscribers ignore; none is left out.
 
 A message that reaches no queue is not published. Without any subscriber the relay
-offers its next message again now and then, and that is all it does.
+offers its next message again when the log has grown, and now and then, and that is all
+it does.
 """
 
 import asyncio
@@ -46,9 +47,12 @@ MAX_WINDOW = 16
 CONFIRM_TIMEOUT = 10.0
 """Seconds for the broker to confirm a window: an alarm blocks it without a word."""
 
+REST = 0.05
+"""Seconds for which an unroutable or refused message is not offered again at all."""
+
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 5.0
-"""Seconds before an unroutable or refused message is offered again, doubling."""
+"""Seconds before it is offered again without news of the log, doubling."""
 
 LOCK_INTERVAL = 1.0
 """Seconds between tries to become the active relay, and between proofs that it is."""
@@ -189,7 +193,10 @@ class Relay:
                 continue
             self._failed(error, position)
             window = 1
-            await asyncio.sleep(pause)
+            # Whoever binds a queue has read the log so far and waits for what comes
+            # next: that must not wait for us.
+            await asyncio.sleep(REST)
+            await self._notifications.wait(self._log.name, after=heard, at_most=pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _start(self, session: "_Session") -> tuple[int, bytes]:

@@ -21,10 +21,11 @@ from tollgate.messaging.messages import headers_of, messages_of
 from tollgate.messaging.subscription import Offer
 from tollgate.testing.waiting import until
 
-from .conftest import READER, Follower, World
+from .conftest import READER, Counted, Follower, World
 
 SOON = timedelta(seconds=20)
 RARELY = timedelta(seconds=30)
+HOUR = 3600.0
 
 
 async def test_events_are_pushed_in_order(world: World) -> None:
@@ -58,17 +59,41 @@ async def test_without_a_subscriber_nothing_is_marked_and_nothing_spins(
     monkeypatch.setattr(relay_module, "LONGEST_PAUSE", 1.0)
     await world.append(500)
     async with world.relay() as relay:
-
-        def unroutable() -> float:
-            return relay.value("tollgate_relay_failures_total", reason="unroutable")
-
-        await until(lambda: unroutable() >= 3)
-        started, before = asyncio.get_running_loop().time(), unroutable()
-        await until(lambda: unroutable() >= before + 2)
+        await until(lambda: unroutable(relay) >= 3)
+        started, before = asyncio.get_running_loop().time(), unroutable(relay)
+        await until(lambda: unroutable(relay) >= before + 2)
         assert asyncio.get_running_loop().time() - started > 1
         assert await world.checkpoint() == 0
         async with world.follower():
             await until(lambda: relay.value("tollgate_relay_position") == 500)
+
+
+async def test_a_queue_that_is_bound_during_a_pause_gets_what_comes_next(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the ring of the append can end the pause in time."""
+    monkeypatch.setattr(relay_module, "FIRST_PAUSE", HOUR)
+    monkeypatch.setattr(relay_module, "LONGEST_PAUSE", HOUR)
+    await world.append(1)
+    async with world.relay() as relay:
+        await until(lambda: unroutable(relay) >= 1)
+        async with world.follower(poll_interval=RARELY) as reader:
+            await until(lambda: reader.pushed)
+            await world.append(1)
+            await until(lambda: relay.value("tollgate_relay_position") == 2)
+            await until(lambda: reader.subscription.position == 2)
+
+
+async def test_news_that_nobody_is_there_for_are_offered_with_rests(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "REST", HOUR)
+    await world.append(1)
+    async with world.relay() as relay:
+        await until(lambda: unroutable(relay) == 1)
+        await world.append(20)
+        await until(lambda: relay.value("tollgate_relay_head") == 21)
+        assert unroutable(relay) == 1
 
 
 async def test_one_relay_is_active_and_another_takes_over(world: World) -> None:
@@ -304,6 +329,11 @@ async def test_only_exclusive_queues_and_durable_exchanges_are_declared(
         )
         assert not exchange.auto_delete
     assert not any(limit.global_ for limit in limits)
+
+
+def unroutable(relay: Counted) -> float:
+    """How often the relay offered a message that no queue was there for."""
+    return relay.value("tollgate_relay_failures_total", reason="unroutable")
 
 
 LOCK_HOLDERS = """

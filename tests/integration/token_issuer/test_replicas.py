@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from local_stack.databases import Database
 from token_issuer.settings import Settings
 from token_issuer.testing.issuer import IssuerUnderTest, serving
-from token_issuer.testing.registry import RegisteredApp, RegistryStandIn
+from token_issuer.testing.registry import DAY, RegisteredApp, RegistryStandIn
 from tollgate.database import Pool, connect
 from tollgate.eventlog import EventLog
 from tollgate.oauth.access_tokens import VerifiedAccessToken, verify_access_token
@@ -53,6 +54,38 @@ async def test_an_assertion_is_used_up_over_a_restart(
 
         assert replayed.status == 401
         assert replayed.json["error"] == "invalid_client"
+
+
+class SetClock:
+    """So many seconds off the right time."""
+
+    def __init__(self, offset: float) -> None:
+        self.offset = offset
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=self.offset)
+
+
+@pytest.mark.parametrize("offset", [60, -60, 3600, -3600])
+async def test_a_replica_with_a_wrong_clock_forgets_no_assertion_early(
+    settings: Settings, app: RegisteredApp, pool: Pool, offset: int
+) -> None:
+    """It goes by its own clock, and spends for all; also when its clock is set back."""
+    clock = SetClock(offset)
+    async with serving(settings, clock=clock) as wrong, serving(settings) as right:
+        form = wrong.token_form(app, now=clock.now().timestamp())
+        given = await wrong.post_form("/token", form)
+        assert given.status == 200
+        assert given.json["expires_in"] == DAY
+        claims = msgspec.json.decode(decode(given.json["access_token"]).payload)
+        assert claims["iat"] == pytest.approx(clock.now().timestamp(), abs=30)
+        assert await pool.fetchval("SELECT issuance.prune_spent_jtis()") == 0
+        for step in (0, -5):
+            clock.offset += step
+            replayed = await wrong.post_form("/token", form)
+            assert (replayed.status, replayed.json["error"]) == (401, "invalid_client")
+        assert (await right.post_form("/token", form)).status in {400, 401}
+        assert (await right.ask_for_token(app)).status == 200
 
 
 async def test_one_jti_of_two_apps_are_two(

@@ -20,6 +20,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from stringzilla import count, translate
 
+from enforcement_gateway.body.absurdity import is_absurd
+from enforcement_gateway.body.known_keys import alone, is_printable
+from enforcement_gateway.body.scanner import IS_COMPILED, scan_write_keys
 from enforcement_gateway.domain.denials import Reason, Refused
 
 _KEY: Final = "writeKey"
@@ -56,7 +59,7 @@ def read_write_keys_strictly(body: bytes) -> tuple[str, ...]:
     are looked at: other members may have any name. A body of nothing but brackets is
     refused, because somebody wrote it to keep us busy.
     """
-    if _is_absurd(fold(body)):
+    if is_absurd(body):
         raise unreadable()
     try:
         text = body.decode()
@@ -67,44 +70,6 @@ def read_write_keys_strictly(body: bytes) -> tuple[str, ...]:
         _refuse_escaped_names(text)
     keys = dict.fromkeys(_named_by(document, at_top=True))
     return tuple(keys)
-
-
-MAX_CONTAINERS: Final = 50_000
-MAX_MEMBERS: Final = 100_000
-MAX_UNCOUNTED: Final = 2 * MAX_CONTAINERS
-"""Octets: what is too short to hold so many need not be counted."""
-
-
-_ODD: Final = b"\xff"
-_FOLDED: Final = bytes(
-    ord("{")
-    if octet == ord("[")
-    else _ODD[0]
-    if octet == ord("\\") or octet > 0x7F  # noqa: PLR2004 - the last of ASCII
-    else octet
-    for octet in bytes(range(256)).lower()
-)
-
-
-def fold(body: bytes) -> bytes:
-    """The body without what counting in it need not tell apart.
-
-    Letters are lower, every bracket that opens is `{`, and what may spell a letter in
-    another way, a backslash or an octet beyond ASCII, is `_ODD`. `bytes` could do all
-    of this too, and count, at a tenth of the speed.
-    """
-    folded: bytes = translate(body, _FOLDED)
-    return folded
-
-
-def _is_absurd(folded: bytes) -> bool:
-    """Whether there are more objects, arrays and members than any events have."""
-    size = len(folded)
-    if size <= MAX_UNCOUNTED:
-        return False
-    if count(folded, b"{") > MAX_CONTAINERS:
-        return True
-    return size > 5 * MAX_MEMBERS and count(folded, b":") > MAX_MEMBERS
 
 
 class _Suspects(list[tuple[str, Any]]):
@@ -151,7 +116,7 @@ def _named_by(value: object, *, at_top: bool) -> Iterable[str]:
 
 
 def _write_key(value: object) -> str:
-    if not isinstance(value, str) or not _is_printable(value):
+    if not isinstance(value, str) or not is_printable(value):
         raise unreadable()
     return value
 
@@ -241,6 +206,12 @@ _LETTER_ESCAPE_IN = re.compile(rb"\\u(?:00[4-7]|212[aA]|013[01])").search
 _FOLDING: Final = tuple(letter.encode() for letter in "\u0130\u0131\u212a")
 _IN_DOUBT: Final = -1
 
+_ODD: Final = b"\xff"
+_FOLDED: Final = bytes(
+    _ODD[0] if octet == ord("\\") or octet > ord("\x7f") else octet
+    for octet in bytes(range(256)).lower()
+)
+
 
 def read_write_keys(body: bytes) -> tuple[str, ...]:
     """As `read_write_keys_strictly`, and quick where there is nothing odd."""
@@ -249,31 +220,50 @@ def read_write_keys(body: bytes) -> tuple[str, ...]:
 
 
 def read_write_keys_quickly(body: bytes) -> tuple[str, ...] | None:
-    """The keys, if no other reader can see others, or None for "ask the rule".
+    """The keys, if no other reader can see others, or None for "ask the rule"."""
+    if IS_COMPILED:
+        keys = scan_write_keys(body)
+        if keys is not None:
+            return keys
+    return parse_write_keys(body)
+
+
+def parse_write_keys(body: bytes) -> tuple[str, ...] | None:
+    """The same without scanning: the quickest there is for the interpreter.
 
     msgspec checks the grammar and takes the members spelt exactly. If the body holds
     no more spellings of the two names than it took, no other member is one.
     """
-    folded = fold(body)
-    if _is_absurd(folded):
+    if is_absurd(body):
         return None
     try:
         read = _decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     key, events = read.writeKey, read.batch
-    spelt = keys_spelt(body, folded, 0 if events is UNSET else 1)
+    spelt = keys_spelt(body, fold(body), 0 if events is UNSET else 1)
     if spelt == 1 and key is not UNSET:  # as every SDK sends it
-        return _alone(key)
+        return alone(key)
     taken = [] if key is UNSET else [key]
     if events is not UNSET and spelt > 0:
         taken += [event.writeKey for event in events if event.writeKey is not UNSET]
     if spelt != len(taken):
         return None
     for each in taken:
-        if not _is_printable(each):
+        if not is_printable(each):
             return None
     return tuple(dict.fromkeys(taken))
+
+
+def fold(body: bytes) -> bytes:
+    """The body without what searching in it need not tell apart.
+
+    Letters are lower, and what may spell a letter in another way, a backslash or an
+    octet beyond ASCII, is `_ODD`. `bytes` could do all of this too, and count, at a
+    tenth of the speed.
+    """
+    folded: bytes = translate(body, _FOLDED)
+    return folded
 
 
 def keys_spelt(body: bytes, folded: bytes, batches: int) -> int:
@@ -303,33 +293,3 @@ def _may_spell_otherwise(body: bytes) -> bool:
             if letter in body:
                 return True
     return b"\\" in body and _LETTER_ESCAPE_IN(body) is not None
-
-
-# --- Keys seen before ---
-
-MAX_KNOWN: Final = 4096
-MAX_KNOWN_LENGTH: Final = 128  # of the keys that the registry gives and takes
-_known: dict[str, tuple[str]] = {}
-
-
-def _alone(key: str) -> tuple[str] | None:
-    """The one key of a body, or None if it is none.
-
-    Those of the same few sources come again and again: what they are was seen once,
-    and the same object is found faster in the view.
-    """
-    known = _known.get(key)
-    if known is not None:
-        return known
-    if not _is_printable(key):
-        return None
-    if len(_known) >= MAX_KNOWN:
-        _known.clear()
-    keys = (key,)
-    if len(key) <= MAX_KNOWN_LENGTH:
-        _known[key] = keys
-    return keys
-
-
-def _is_printable(key: str) -> bool:
-    return key.isascii() and key.isprintable()

@@ -48,9 +48,15 @@ fix: $(VENV)/.dev ## Format, and apply the safe lint fixes
 docs: $(VENV)/.dev ## Write docs/events.md, settings.md and problems.md from the code
 	@$(BIN)/python docs/generate.py
 
-bench: $(VENV)/.bench ## Measure every cost beside its peer (ARGS=--quick, ARGS=CASE)
-	@$(MAKE) -s build || echo "tollgate: only the interpreted gateway is measured" >&2
+bench: $(VENV)/.run ## Measure every cost beside its peer (ARGS=--quick, ARGS=CASE)
+	@$(MAKE) -s -j3 $(VENV)/.bench built-for-bench peers
 	@$(BIN)/python -m bench $(ARGS)
+
+built-for-bench: $(VENV)/.build
+	@$(MAKE) -s build || echo "tollgate: only the interpreted gateway is measured" >&2
+
+peers: $(VENV)/.run
+	@$(BIN)/python -m bench.peers
 
 ##@ Upkeep
 
@@ -87,9 +93,11 @@ $(VENV)/.build: $(VENV)/.run requirements/build.txt
 	@$(PIP) --require-hashes --only-binary :all: -r requirements/build.txt
 	@touch $@
 
-$(VENV)/.bench: $(VENV)/.run requirements/bench.txt
+# After the other packages: pip and pip are not to write into one folder at a time.
+$(VENV)/.bench: $(VENV)/.run requirements/bench.txt | $(VENV)/.build
 	@echo "tollgate: installing the packages of requirements/bench.txt (once)"
 	@$(PIP) --require-hashes --only-binary :all: -r requirements/bench.txt
 	@touch $@
 
-.PHONY: run demo clean-local build unbuild install test unit check fix docs bench lock clean help
+.PHONY: run demo clean-local build unbuild install test unit check fix docs bench \
+	built-for-bench peers lock clean help

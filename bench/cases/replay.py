@@ -17,7 +17,7 @@ from bench.measuring.figures import (
     ratio_at_least,
 )
 
-EVENTS, FEWER = 1_000_000, 100_000
+EVENTS, FEWER = 1_000_000, 50_000
 ROUNDS = 3
 TARGET = ratio_at_least(0.85)
 MEGABYTE = 1e6

@@ -12,8 +12,8 @@ from tollgate.oauth.signing_keys import SigningKey
 
 POOL = 40_000
 """More than a gateway remembers (32,768), so that none is known when it comes again."""
-QUICK_POOL = 12_000
-"""Enough for the one round of a quick run."""
+QUICK_POOL = 6_000
+"""For the one round of a quick run, in which some come again: they are not kept."""
 
 _DAY = 86_400
 

@@ -6,6 +6,7 @@ Unpacked, not installed: a benchmark starts no services that take ports 80 and 4
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -14,7 +15,9 @@ from bench import LOCAL
 from bench.measuring.context import Bench
 from local_stack.debian_packages import unpacked_packages
 
-_PACKAGES = ("haproxy", "nginx", "wrk")
+_PROGRAMS = ("haproxy", "nginx", "wrk")
+"""Each is the only one that matters of the package of its name."""
+
 _SYSTEM_FOLDERS = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -29,14 +32,9 @@ class Installed(msgspec.Struct, frozen=True):
 def installed(name: str, bench: Bench) -> Installed:
     """The program, or `CannotStart` that says what to install."""
     environment = {"PATH": _SYSTEM_FOLDERS, "LC_ALL": "C.UTF-8"}
-    path = shutil.which(name, path=os.environ["PATH"] + ":" + _SYSTEM_FOLDERS)
+    path = _on_this_machine(name)
     if path is None:
-        root = unpacked_packages(
-            _PACKAGES,
-            LOCAL / "bench" / "debian",
-            how_to_help=f"install the package {name}",
-            before=lambda: bench.report("unpacking nginx, HAProxy and wrk (once)"),
-        )
+        root = _unpacked(bench.report)
         folders = ":".join(str(root / f"usr/{folder}") for folder in ("sbin", "bin"))
         path = shutil.which(name, path=folders)
         if path is None:
@@ -46,6 +44,25 @@ def installed(name: str, bench: Bench) -> Installed:
     found = Installed(path, environment, _version(name, path, environment))
     bench.programs[name] = found.version
     return found
+
+
+def ensure_installed(report: Callable[[str], None]) -> None:
+    """Unpack them unless all are on this machine; `CannotStart` if that fails."""
+    if not all(map(_on_this_machine, _PROGRAMS)):
+        _unpacked(report)
+
+
+def _on_this_machine(name: str) -> str | None:
+    return shutil.which(name, path=os.environ["PATH"] + ":" + _SYSTEM_FOLDERS)
+
+
+def _unpacked(report: Callable[[str], None]) -> Path:
+    return unpacked_packages(
+        _PROGRAMS,
+        LOCAL / "bench" / "debian",
+        how_to_help=f"install the packages {', '.join(_PROGRAMS)}",
+        before=lambda: report("unpacking nginx, HAProxy and wrk (once)"),
+    )
 
 
 def _version(name: str, path: str, environment: dict[str, str]) -> str:

@@ -6,7 +6,7 @@ Installed by name and lock file below `.local`, where it stays.
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,7 +25,11 @@ _FILES = Path(__file__).with_name("oidc-provider")
 @contextmanager
 def oidc_provider(bench: Bench, client_id: str, key: PublicKey) -> Iterator[Program]:
     """On the core of the program under test, with one client that has this key."""
-    folder = _installed(bench)
+    folder = install(bench.report)
+    manifest = folder / "node_modules" / "oidc-provider" / "package.json"
+    bench.programs["oidc-provider"] = msgspec.json.decode(manifest.read_bytes())[
+        "version"
+    ]
     (port,) = free_ports(1)
     jwk = {**key.jwk, "kid": key.kid, "alg": key.alg.value, "use": "sig"}
     with bench.running(
@@ -44,14 +48,17 @@ def oidc_provider(bench: Bench, client_id: str, key: PublicKey) -> Iterator[Prog
         yield program
 
 
-def _installed(bench: Bench) -> Path:
-    """Its folder, installed if it is not what the lock file says."""
+def install(report: Callable[[str], None]) -> Path:
+    """Its folder, installed if it is not what the lock file says.
+
+    If it cannot be: `CannotMeasure`.
+    """
     folder = LOCAL / "bench" / "oidc-provider"
     lock = folder / "package-lock.json"
     wanted = (_FILES / lock.name).read_bytes()
     is_there = lock.exists() and lock.read_bytes() == wanted
     if not is_there or not (folder / "node_modules").exists():
-        bench.report("installing oidc-provider (once)")
+        report("installing oidc-provider (once)")
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(_FILES, folder)
         installing = subprocess.run(
@@ -66,10 +73,6 @@ def _installed(bench: Bench) -> Path:
             last = installing.stderr.strip().splitlines()[-1:]
             raise CannotMeasure(f"npm cannot install oidc-provider: {' '.join(last)}")
     shutil.copy(_FILES / "provider.js", folder)
-    manifest = folder / "node_modules" / "oidc-provider" / "package.json"
-    bench.programs["oidc-provider"] = msgspec.json.decode(manifest.read_bytes())[
-        "version"
-    ]
     return folder
 
 

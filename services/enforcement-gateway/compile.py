@@ -7,6 +7,7 @@ the next start on; without it, or with `ENFORCEMENT_GATEWAY_INTERPRETED=1`, the 
 source is interpreted. Types stand in the `.pxd` files (ADR 26).
 """
 
+import os
 import shutil
 import sysconfig
 from pathlib import Path
@@ -46,6 +47,7 @@ FLAGS_OF = {"body.scanner": ("-O3", "-funroll-loops")}
 
 PACKAGE = "enforcement_gateway"
 SOURCES = Path(__file__).parent / "src"
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
 BUILD = Path(__file__).parents[2] / ".local" / "build"
 
 
@@ -83,6 +85,7 @@ def main() -> None:
         include_path=[str(SOURCES)],
         language_level=3,
         quiet=True,
+        nthreads=CORES,
         compiler_directives={
             # Annotations are for type checkers; what C may rely on is in the .pxd.
             "annotation_typing": False,
@@ -92,7 +95,7 @@ def main() -> None:
     command = build_ext(Distribution({"ext_modules": extensions}))
     command.build_lib = str(SOURCES)
     command.build_temp = str(BUILD)
-    command.parallel = 2
+    command.parallel = CORES
     command.ensure_finalized()
     command.run()
 

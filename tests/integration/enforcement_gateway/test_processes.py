@@ -113,6 +113,48 @@ class TestDescriptors:
         await until(only_first_is_left)
         assert (await process.ask(unenforced.write_key)).status == 200
 
+    async def test_none_is_left_of_thousands_of_connections(
+        self, process: GatewayProcess, unenforced: Source
+    ) -> None:
+        """Closed, reset, left in a request, served; and many requests on one."""
+        await process.start()
+        await process.until_ready()
+        (worker,) = await process.pids()
+        request = batch(unenforced.write_key)
+        assert (await process.ask(unenforced.write_key)).status == 200
+
+        async def left() -> int:
+            """What it has open for clients, whatever is kept of the upstream."""
+            upstream = await process.metric("upstream_connections_now")
+            return len(descriptors_of(worker)) - int(upstream)
+
+        async def come_and_go(number: int) -> None:
+            client = await RawClient.connect(process.port)
+            match number % 4:
+                case 1:
+                    client.writer.transport.abort()
+                case 2:
+                    await client.send(request[: len(request) // 2])
+                case 3:
+                    assert (await client.ask(request)).status == 200
+            await client.close()
+
+        before = await left()
+        for _ in range(100):
+            await asyncio.gather(*map(come_and_go, range(40)))
+        client = await process.connect()
+        await client.send(request * 200)
+        for _ in range(200):
+            assert (await client.answer()).status == 200
+        await client.close()
+
+        async def as_before() -> bool:
+            return await left() <= before
+
+        await until(as_before)
+        assert await process.metric("connections_total") >= 4000
+        assert await process.metric("requests_total") >= 1201
+
 
 async def is_refused(client: RawClient) -> bool:
     """Whether a connection is told at once that there is no room for it."""
@@ -215,6 +257,10 @@ class TestNoStart:
             taken.bind(("127.0.0.1", process.status_port))
             taken.listen()
             assert "cannot listen" in await self.line(process)
+
+
+def descriptors_of(pid: int) -> list[Path]:
+    return list(Path(f"/proc/{pid}/fd").iterdir())
 
 
 def is_running(pid: int) -> bool:

@@ -4,11 +4,13 @@ import asyncio
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from enforcement_gateway.testing.facts import minted, signing_key_announced
 from enforcement_gateway.testing.owners import REGISTRY, TOKENS, Owners, owners_of
 from enforcement_gateway.testing.process import (
     PATIENCE,
@@ -26,7 +28,8 @@ from tollgate.events.registry import (
     OAuthAppDeleted,
     OAuthAppDisconnected,
 )
-from tollgate.events.tokens import AllTokensRevoked, TokenRevoked
+from tollgate.events.tokens import AllTokensRevoked, SigningKeyRetired, TokenRevoked
+from tollgate.testing.keys import signing_key
 from tollgate.testing.raw_http import OK, ScriptedUpstream
 from tollgate.testing.scenario import on
 from tollgate.testing.waiting import until
@@ -123,6 +126,39 @@ class TestPolling:
         assert "Bearer" not in log_lines
         assert token not in log_lines
         assert '"level":"error"' not in log_lines
+
+    async def test_signing_keys_change_under_load_and_nobody_is_refused(
+        self, gateway, owners
+    ):
+        """Neither for a token of a key that is new, nor for one of a retired key."""
+        app = await owners.add_app()
+        source = await owners.add_source(ENFORCE, app)
+        await gateway.start(WORKERS="2")
+        await gateway.until_ready()
+        keys = [owners.signing_key]
+        told = Counter()
+
+        async def keep_asking():
+            while True:
+                for key in keys:
+                    answer = await gateway.ask(source.write_key, minted(app, key))
+                    told[answer.status, code_of(answer)] += 1
+
+        asking = [asyncio.create_task(keep_asking()) for _ in range(4)]
+        for nth in (1, 2, 3):
+            retired = on(
+                f"signing_key-{keys[-1].kid}",
+                SigningKeyRetired(last_expiry=TOMORROW + timedelta(days=1)),
+            )
+            key = signing_key(nth=nth)
+            await owners.record(TOKENS, signing_key_announced(key), retired)
+            keys.append(key)
+            before = told.total()
+            await until(lambda: told.total() > before + 50)  # noqa: B023
+        for each in asking:
+            assert not each.done()
+            each.cancel()
+        assert set(told) == {(200, "")}
 
     async def test_unknown_is_not_no(self, gateway, owners):
         """What was recorded just now is admitted at once, not with the next poll."""

@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from typing import ClassVar
 
 import msgspec
@@ -52,8 +53,11 @@ class Forgetful:
     def apply(self, recorded: RecordedEvent) -> None:
         pass
 
-    def fold_lines(self, _: int, lines: bytes) -> None:
-        self._decoder.decode_lines(lines)
+    def fold_lines(self, _: int, lines: bytes) -> int:
+        return len(self._decoder.decode_lines(lines))
+
+    def reach(self, recorded_at: datetime) -> None:
+        pass
 
 
 STATES: Mapping[str, type[RegistryState] | type[TokensState]] = {

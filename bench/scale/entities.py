@@ -11,6 +11,7 @@ import msgspec
 from bench.measuring.processes import resident_bytes
 from enforcement_gateway.testing.facts import ISSUER
 from tollgate.events.registry import Enforcement
+from tollgate.events.tokens import TokenRevoked
 from tollgate.ids import ALPHABET, ID_LENGTH
 from tollgate.oauth.access_tokens import access_token_claims, mint_access_token
 from tollgate.oauth.algorithms import Algorithm
@@ -142,9 +143,9 @@ def _revoke(tokens: TokensState, count: int, app_ids: list[str]) -> None:
         tokens.versions[app_id] = count // len(app_ids)
     for number in range(count):
         expires_at = now + LIFETIME * (number / count)
-        tokens.revoked.add(
-            app_ids[number % len(app_ids)], secrets.token_urlsafe(JTI_BYTES), expires_at
-        )
+        jti = secrets.token_urlsafe(JTI_BYTES)
+        revoked = TokenRevoked(jti=jti, expires_at=expires_at)
+        tokens.revoked.add([(app_ids[number % len(app_ids)], revoked)])
 
 
 def _new_id(prefix: str) -> str:

@@ -36,6 +36,7 @@ from enforcement_gateway.view import View
 from local_stack.databases import Database
 from local_stack.ports import free_ports
 from tollgate.events.registry import Enforcement
+from tollgate.events.tokens import TokenRevoked
 from tollgate.messaging.subscription import NotLevel
 from tollgate.oauth.access_tokens import access_token_claims, mint_access_token
 from tollgate.oauth.scopes import DEFAULT_AUDIENCES, Scope, audiences_of
@@ -151,7 +152,8 @@ class World:
 
     def revoke(self, jti: str) -> None:
         expiry = datetime(2100, 1, 1, tzinfo=UTC)
-        self.view.tokens.revoked.add(APP, jti, expiry)
+        revoked = TokenRevoked(jti=jti, expires_at=expiry)
+        self.view.tokens.revoked.add([(APP, revoked)])
 
     def delete_key(self, write_key: str) -> None:
         known = self.view.registry.write_keys[write_key]

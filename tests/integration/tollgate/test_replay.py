@@ -140,11 +140,19 @@ def tokens_fact(rng: Random) -> tuple[str, Event]:
             ("oauth_app", AllTokensRevoked()),
             ("oauth_app", KeyTokensRevoked(kid=f"k{number}")),
             ("oauth_app", OldTokensRevoked(issued_before=expires_at)),
-            ("signing_key", SigningKeyActivated()),
-            ("signing_key", SigningKeyRetired(last_expiry=expires_at)),
-            ("signing_key", SigningKeyCompromised()),
         ]
     )
+    if rng.random() < 1 / 40:  # a block that has one of these is read again
+        category, fact = (
+            "signing_key",
+            rng.choice(
+                [
+                    SigningKeyActivated(),
+                    SigningKeyRetired(last_expiry=expires_at),
+                    SigningKeyCompromised(),
+                ]
+            ),
+        )
     return f"{category}-{number}", fact
 
 
@@ -202,10 +210,11 @@ class TestAnyHistory:
         for _ in range(20):
             facts = [tokens_fact(rng) for _ in range(30)]
             await tokens.append(AppendGroup(events=facts))
-        quick, strict = TokensState(), TokensState()
-        await tokens.replay(quick)
-        await strictly(tokens, strict)
-        assert quick.dump() == strict.dump()
+        for to in (None, 4, 5, 154, 599):
+            quick, strict = TokensState(), TokensState()
+            reached = await tokens.replay(quick, to=to)
+            await strictly(tokens, strict, reached)
+            assert quick.dump() == strict.dump()
 
 
 class TestOddEvents:

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollgate.tokens.revoked import FORGET_AFTER, MINUTE, RevokedTokens
+from tollgate.events.tokens import TokenRevoked
+from tollgate.tokens.revoked import FORGET_AFTER, PERIOD, RevokedTokens
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -15,21 +16,20 @@ moments = st.integers(0, 3_000_000).map(
     lambda milliseconds: START + timedelta(milliseconds=milliseconds)
 )
 additions = st.lists(st.tuples(moments, clients, jtis, moments), max_size=20)
+sizes = st.lists(st.integers(1, 8), min_size=1, max_size=8)
 
 
 class Plain:
-    """Each token with the latest end of a minute in which it may still be shown."""
+    """Each token with the latest end of a period in which it may still be shown."""
 
     def __init__(self) -> None:
         self.kept_until: dict[tuple[str, str], datetime] = {}
 
     def add(self, client_id: str, jti: str, expires_at: datetime) -> None:
-        into_the_minute = timedelta(
-            seconds=expires_at.second, microseconds=expires_at.microsecond
-        )
-        whole = expires_at - into_the_minute
-        if into_the_minute:
-            whole += timedelta(seconds=MINUTE)
+        into_the_period = (expires_at - START) % timedelta(seconds=PERIOD)
+        whole = expires_at - into_the_period
+        if into_the_period:
+            whole += timedelta(seconds=PERIOD)
         token = (client_id, jti)
         self.kept_until[token] = max(whole, self.kept_until.get(token, whole))
 
@@ -42,6 +42,13 @@ class Plain:
 
     def held(self) -> set[tuple[str, str]]:
         return set(self.kept_until)
+
+
+def add_to(revoked: RevokedTokens, *tokens: tuple[str, str, datetime]) -> None:
+    revoked.add(
+        (client_id, TokenRevoked(jti=jti, expires_at=expires_at))
+        for client_id, jti, expires_at in tokens
+    )
 
 
 def held(revoked: RevokedTokens) -> set[tuple[str, str]]:
@@ -59,10 +66,36 @@ def test_it_holds_what_a_plain_set_holds(
 ) -> None:
     compact, plain = RevokedTokens(), Plain()
     for now, client_id, jti, expires_at in sorted(history):
+        add_to(compact, (client_id, jti, expires_at))
+        plain.add(client_id, jti, expires_at)
         for each in (compact, plain):
-            each.add(client_id, jti, expires_at)
             each.forget(now.timestamp())
         assert held(compact) == plain.held()
+
+
+@given(additions, sizes, moments)
+def test_many_at_once_are_held_and_forgotten_as_one_by_one(
+    history: list[tuple[datetime, str, str, datetime]],
+    sizes: list[int],
+    later: datetime,
+) -> None:
+    """And whatever is due at the end of a block need not be forgotten before."""
+    in_blocks, single = RevokedTokens(), RevokedTokens()
+    left, number = sorted(history), 0
+    while left:
+        size = sizes[number % len(sizes)]
+        block, left, number = left[:size], left[size:], number + 1
+        add_to(in_blocks, *(token for _, *token in block))
+        for now, *token in block:
+            add_to(single, token)
+            single.forget(now.timestamp())
+        in_blocks.forget(now.timestamp())
+        assert list(in_blocks.entries()) == list(single.entries())
+        assert held(in_blocks) == held(single)
+    for each in (in_blocks, single):
+        each.forget(later.timestamp())
+    assert held(in_blocks) == held(single)
+    assert list(in_blocks.entries()) == list(single.entries())
 
 
 @given(additions, moments)
@@ -71,7 +104,7 @@ def test_what_is_restored_holds_and_forgets_the_same(
 ) -> None:
     compact, restored = RevokedTokens(), RevokedTokens()
     for now, client_id, jti, expires_at in sorted(history):
-        compact.add(client_id, jti, expires_at)
+        add_to(compact, (client_id, jti, expires_at))
         compact.forget(now.timestamp())
     for entry in compact.entries():
         restored.restore(entry)
@@ -88,7 +121,7 @@ def test_nothing_is_kept_for_ever(
 ) -> None:
     revoked = RevokedTokens()
     for token in history:
-        revoked.add(*token)
+        add_to(revoked, token)
     revoked.forget((START + timedelta(days=1)).timestamp())
     assert len(revoked) == 0
     assert list(revoked.entries()) == []

@@ -1,6 +1,6 @@
 """A state that was written down and read again is the same, and goes on the same."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import TypeAlias
 
@@ -86,17 +86,37 @@ registry_facts: st.SearchStrategy[tuple[str, Event]] = st.one_of(
         ),
     ),
 )
-moments = st.integers(0, 1_000).map(lambda seconds: START + timedelta(seconds=seconds))
-tokens_facts: st.SearchStrategy[tuple[str, Event]] = st.one_of(
-    st.tuples(
-        few.map("oauth_app-app_{}".format),
-        st.one_of(
-            st.builds(TokenRevoked, jti=few, expires_at=moments),
-            st.just(AllTokensRevoked()),
-            st.builds(KeyTokensRevoked, kid=few),
-            st.builds(OldTokensRevoked, issued_before=moments),
+BEGUN: Facts = [
+    fact
+    for number in "123"
+    for fact in (
+        (
+            f"source-src_{number}",
+            SourceCreated(workspace_id="1", name="n", source_type="python"),
         ),
+        (f"source-src_{number}", WriteKeyAdded(write_key=number)),
+        (f"source-src_{number}", OAuthAppConnected(app_id=f"app_{number}")),
+        (f"source-src_{number}", EnforcementChanged(mode=Enforcement.ENFORCE)),
+    )
+]
+"""Sources that ask for tokens: to meet one by chance takes long."""
+registry_histories: st.SearchStrategy[Facts] = st.builds(
+    lambda begun, later: [*begun, *later],
+    st.sampled_from([[], BEGUN]),
+    st.lists(registry_facts, max_size=30),
+)
+moments = st.integers(0, 1_000).map(lambda seconds: START + timedelta(seconds=seconds))
+revocation_facts: st.SearchStrategy[tuple[str, Event]] = st.tuples(
+    few.map("oauth_app-app_{}".format),
+    st.one_of(
+        st.builds(TokenRevoked, jti=few, expires_at=moments),
+        st.just(AllTokensRevoked()),
+        st.builds(KeyTokensRevoked, kid=few),
+        st.builds(OldTokensRevoked, issued_before=moments),
     ),
+)
+tokens_facts: st.SearchStrategy[tuple[str, Event]] = st.one_of(
+    revocation_facts,
     st.tuples(
         few.map("signing_key-{}".format),
         st.builds(SigningKeyAnnounced, alg=few, pem=few),
@@ -164,7 +184,7 @@ def test_an_app_honours_the_keys_it_holds_and_those_it_keeps(facts: Facts) -> No
         assert {key for key in asked if app.honours(key)} == plain
 
 
-@given(st.lists(registry_facts, max_size=30))
+@given(registry_histories)
 def test_a_live_write_key_leads_to_its_source_as_it_is_now(facts: Facts) -> None:
     state = RegistryState()
     extend(state, MemoryLog(), facts)
@@ -178,23 +198,44 @@ def test_a_live_write_key_leads_to_its_source_as_it_is_now(facts: Facts) -> None
             assert write_key in state.write_keys
 
 
-@given(
-    st.lists(registry_facts, max_size=30),
-    st.lists(st.integers(1, 8), min_size=1, max_size=8),
-)
+@given(registry_histories, st.lists(st.integers(1, 8), min_size=1, max_size=8))
 def test_events_are_folded_the_same_in_blocks_of_any_size(
     facts: Facts, sizes: list[int]
 ) -> None:
     single, log = RegistryState(), MemoryLog()
     extend(single, log, facts)
-    blocks, left, number = RegistryState(), list(log.events), 0
-    while left:
-        size = sizes[number % len(sizes)]
-        block, left, number = left[:size], left[size:], number + 1
-        blocks.fold_lines(block[0].position, b"".join(map(line_of, block)))
+    blocks = RegistryState()
+    for block in in_blocks(log, sizes):
+        lines = b"".join(map(line_of, block))
+        assert blocks.fold_lines(block[0].position, lines) == len(block)
         assert_write_keys_lead_to_what_is(blocks)
     assert blocks.dump() == single.dump()
     assert held_by(blocks) == held_by(single)
+
+
+@given(
+    st.lists(revocation_facts, max_size=30),
+    st.lists(st.integers(1, 8), min_size=1, max_size=8),
+)
+def test_revocations_are_folded_the_same_in_blocks_of_any_size(
+    facts: Facts, sizes: list[int]
+) -> None:
+    single, log = TokensState(), MemoryLog("tokens")
+    extend(single, log, facts)
+    blocks = TokensState()
+    for block in in_blocks(log, sizes):
+        lines = b"".join(map(line_of, block))
+        assert blocks.fold_lines(block[0].position, lines) == len(block)
+        blocks.reach(block[-1].recorded_at)
+    assert blocks.dump() == single.dump()
+
+
+def in_blocks(log: MemoryLog, sizes: list[int]) -> Iterator[list[RecordedEvent]]:
+    left, number = list(log.events), 0
+    while left:
+        size = sizes[number % len(sizes)]
+        yield left[:size]
+        left, number = left[size:], number + 1
 
 
 @given(st.lists(registry_facts, max_size=20), st.lists(registry_facts, max_size=20))
@@ -213,7 +254,7 @@ def test_whoever_holds_an_entity_has_it_as_it_was(facts: Facts, later: Facts) ->
     assert [told_by(each) for each in entities] == as_they_were
 
 
-@given(st.lists(registry_facts, max_size=30), st.booleans())
+@given(registry_histories, st.booleans())
 def test_a_write_key_leads_to_the_app_whose_tokens_its_source_asks_for(
     facts: Facts, read_again: bool
 ) -> None:
@@ -222,6 +263,16 @@ def test_a_write_key_leads_to_the_app_whose_tokens_its_source_asks_for(
     if read_again:
         state = RegistryState.of_parts(state.parts())
     assert_write_keys_lead_to_what_is(state)
+
+
+def test_a_source_that_is_created_again_begins_anew() -> None:
+    state, log = RegistryState(), MemoryLog()
+    again = SourceCreated(workspace_id="2", name="again", source_type="php")
+    extend(state, log, [*BEGUN, ("source-src_1", again)])
+    assert state.sources["src_1"] == Source(
+        id="src_1", version=5, workspace_id="2", name="again", source_type="php"
+    )
+    assert not state.write_keys["1"].live
 
 
 def told_by(entity: Source | OAuthApp) -> dict[str, object]:
@@ -233,8 +284,9 @@ def told_by(entity: Source | OAuthApp) -> dict[str, object]:
 
 
 def assert_write_keys_lead_to_what_is(state: RegistryState) -> None:
-    for known in state.write_keys.values():
+    for write_key, known in state.write_keys.items():
         source = state.sources[known.source_id]
+        assert known.live is (write_key in source.write_keys and not source.deleted)
         asks = source.app_id is not None and source.enforcement is not Enforcement.OFF
         if not known.live:
             assert known.guard is None

@@ -167,6 +167,21 @@ class TestSigningKeys:
             state_of(SigningKeyActivated(), stream=self.stream)
 
 
+@pytest.mark.parametrize(
+    ("stream", "fact"),
+    [
+        ("signing_key-1", TokenRevoked(jti="j", expires_at=LATER)),
+        ("app_1", AllTokensRevoked()),
+        ("oauth_app-1", SigningKeyAnnounced(alg="ES256", pem="PEM")),
+    ],
+)
+def test_an_event_of_another_kind_than_its_stream_stops_the_reader(
+    stream: str, fact: Event
+) -> None:
+    with pytest.raises(UnreadableEvent, match="event 1 is of another kind"):
+        state_of(fact, stream=stream)
+
+
 def test_a_dump_loads_as_the_same_state_and_goes_on_forgetting() -> None:
     state = state_of(
         TokenRevoked(jti="dead", expires_at=LATER),

@@ -13,6 +13,7 @@ import asyncio
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
 import msgspec
@@ -38,7 +39,7 @@ _NO_TIMEOUT: Any = NO_TIMEOUT
 class Replayable(Protocol):
     """A state that also folds lines as `replay` reads them.
 
-    `NEEDS_TIME`: a line ends with the seconds of `recorded_at` since the epoch.
+    `NEEDS_TIME`: it is to be told how late it is in the log, by `reach`.
     """
 
     NEEDS_TIME: ClassVar[bool]
@@ -46,14 +47,17 @@ class Replayable(Protocol):
     def apply(self, recorded: RecordedEvent) -> None:
         """Fold in the next event, or raise `UnreadableEvent` and change nothing."""
 
-    def fold_lines(self, first: int, lines: bytes) -> None:
-        """Fold in a line `[version, stream, data]` or `[…, seconds]` for each event.
+    def fold_lines(self, first: int, lines: bytes) -> int:
+        """Fold in a line `[version, stream, data]` for each event; how many there were.
 
         The event of the first line is at position `first`, those of the others follow
-        without a hole. Raises
-        `msgspec.MsgspecError` or `RecursionError` and changes nothing if a line cannot
-        be decoded, and `UnreadableEvent` at the first event that cannot be folded.
+        without a hole. Raises `msgspec.MsgspecError` or `RecursionError` and changes
+        nothing if a line cannot be decoded or its event is one that only `apply` folds,
+        and `UnreadableEvent` at the first event that cannot be folded.
         """
+
+    def reach(self, recorded_at: datetime) -> None:
+        """Take note of when the last of the events that were folded was recorded."""
 
 
 class OddLines(Exception):
@@ -85,7 +89,6 @@ class Replay:
         self._parts.clear()
         self._size = 0
         end = min(end, self.position + CHUNK)
-        time = ",',', date_part('epoch', recorded_at)" if self._state.NEEDS_TIME else ""
         # No character of JSON or of a name is the quote or the delimiter: where one is
         # all the same, the line is no JSON, as where the name holds a backslash. What
         # stands between is columns of their own, because to join texts costs the
@@ -94,7 +97,7 @@ class Replay:
             SELECT
                 '[', version, ',',
                 CASE WHEN strpos(stream, '\\') = 0 THEN '"' || stream || '"' END,
-                ',', data{time}, ']'
+                ',', data, ']'
             FROM {self._log}.events
             WHERE position > {self.position} AND position <= {end}
             ORDER BY position
@@ -114,9 +117,17 @@ class Replay:
                 # waits for an end of it, for five seconds if that has come already.
                 connection.terminate()
                 raise
-        self._fold()
-        if self.position < end:
-            raise UnreadableEvent(f"an event up to {end} is missing")
+            self._fold()
+            if self.position < end:
+                raise UnreadableEvent(f"an event up to {end} is missing")
+            if self._state.NEEDS_TIME:
+                # Once for all: the database takes long to write a time for each.
+                recorded_at = await connection.fetchval(
+                    f"SELECT recorded_at FROM {self._log}.events"  # noqa: S608
+                    " WHERE position = $1",
+                    end,
+                )
+                self._state.reach(recorded_at)
 
     def expect(self, position: int) -> None:
         """Raise `UnreadableEvent` unless `position` is the next."""
@@ -134,12 +145,10 @@ class Replay:
         lines = b"".join(self._parts)
         self._parts.clear()
         self._size = 0
-        count = lines.count(b"\n")
         try:
-            self._state.fold_lines(self.position + 1, lines)
+            self.position += self._state.fold_lines(self.position + 1, lines)
         except (msgspec.MsgspecError, RecursionError) as error:
-            raise OddLines(count) from error
-        self.position += count
+            raise OddLines(lines.count(b"\n")) from error
 
 
 @contextmanager

@@ -52,14 +52,16 @@ def evolve(source: Source, event: SourceEvent, version: int) -> Source:
 
 
 def _created(source: Source, event: SourceCreated, version: int) -> None:
+    is_new = source.version == 0  # and as it begins: any event sets the version
     _set(source, "version", version)
     _set(source, "workspace_id", intern(event.workspace_id))
     _set(source, "name", event.name)
     _set(source, "source_type", intern(event.source_type))
-    _set(source, "write_keys", ())
-    _set(source, "app_id", None)
-    _set(source, "enforcement", Enforcement.OFF)
-    _set(source, "deleted", False)
+    if not is_new:
+        _set(source, "write_keys", ())
+        _set(source, "app_id", None)
+        _set(source, "enforcement", Enforcement.OFF)
+        _set(source, "deleted", False)
 
 
 def _renamed(source: Source, event: SourceRenamed, version: int) -> None:

@@ -51,7 +51,13 @@ class SourceIds(AbstractSet[str]):
         if source_id in items:
             return self
         items[source_id] = None
-        return self._changed_to(items, (source_id, True))
+        # As `_changed_to`, without the call: an app has this once for each source.
+        newer = _new(SourceIds)
+        newer._items = items
+        self._items = None
+        self._newer = newer
+        self._undo = (source_id, True)
+        return newer
 
     def without(self, source_id: str) -> "SourceIds":
         """This set, or one that lacks `source_id` if it is in it."""

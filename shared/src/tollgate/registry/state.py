@@ -4,7 +4,8 @@ The issuer, the gateway, the app-registry's own read side and the audit fold the
 log with the same functions, so a rebuilt view and a live one cannot disagree.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from sys import intern
 from typing import Any, ClassVar, TypeAlias, get_args
 
@@ -17,15 +18,10 @@ from tollgate.events.registry import (
     WITHHELD_CATEGORIES,
     AccessTokenEvent,
     Enforcement,
-    EnforcementChanged,
     MemberEvent,
-    OAuthAppConnected,
-    OAuthAppDisconnected,
     RegistryEvent,
     SourceConnected,
     SourceCreated,
-    SourceDeleted,
-    SourceEvent,
     WorkspaceCreated,
     WriteKeyAdded,
     WriteKeyClaimed,
@@ -150,6 +146,7 @@ class RegistryState:
         self.write_keys: dict[str, WriteKey] = {}
         self.apps: dict[str, OAuthApp] = {}
         self._current_apps: dict[str, CurrentApp] = {}
+        self._unsettled: list[Source] = []
 
     def apply(self, recorded: RecordedEvent) -> None:
         """Fold in the next event of the log, or raise `UnreadableEvent`."""
@@ -160,36 +157,54 @@ class RegistryState:
         event = registry_decoder.decode(recorded)
         if event is not None:
             fact = (recorded.version, recorded.stream, event)
-            self._fold(recorded.position, (fact,))
+            self._fold(recorded.position, [fact])
 
-    def fold_lines(self, first: int, lines: bytes) -> None:
+    def fold_lines(self, first: int, lines: bytes) -> int:
         """Fold in many events at once; see `tollgate.eventlog.replay`."""
-        self._fold(first, _facts.decode_lines(lines))
+        facts = _facts.decode_lines(lines)
+        self._fold(first, facts)
+        return len(facts)
 
-    def _fold(self, first: int, facts: Iterable[tuple[int, str, Event]]) -> None:
+    def reach(self, recorded_at: datetime) -> None:
+        """Nothing here depends on the time."""
+
+    def _fold(self, first: int, facts: Sequence[tuple[int, str, Event]]) -> None:
         """Fold in facts that stand at `first` and after it: version, stream, event.
 
         A source or an app is copied once, when the first of them is about it, and then
         changed in place, so that whoever held it before has it as it was.
         """
         opened: dict[str, tuple[Any, _Folds]] = {}
-        for position, (version, stream, event) in enumerate(facts, first):
-            known = opened.get(stream)
-            if known is None:
-                category, _, key = stream.partition("-")
-                opening, folds = _CATEGORIES.get(category, _UNKNOWN)
-                if type(event) in folds:
-                    known = opened[stream] = (opening(self, key), folds)
-            if known is None or type(event) not in known[1]:
-                raise UnreadableEvent(
-                    f"event {position} is of another kind than its stream"
-                )
-            subject, folds = known
-            change, keep = folds[type(event)]
-            if keep is None:
+        try:
+            for version, stream, event in facts:
+                subject, folds = opened.get(stream) or self._open(stream, event, opened)
+                change, keep = folds.get(event.__class__, _MISPLACED)
+                if keep is not None:
+                    keep(self, subject, event, version)
                 change(subject, event, version)
-            else:
-                keep(self, change, subject, event, version)
+        except _Misplaced:
+            position = first + facts.index((version, stream, event))
+            raise UnreadableEvent(
+                f"event {position} is of another kind than its stream"
+            ) from None
+        finally:
+            for source in self._unsettled:
+                self._settle(source)
+            self._unsettled.clear()
+
+    def _open(
+        self, stream: str, event: Event, opened: dict[str, tuple[Any, "_Folds"]]
+    ) -> tuple[Any, "_Folds"]:
+        """What the stream is of, and how its events are folded; `_Misplaced` if none.
+
+        Nothing is opened for an event that may not stand there.
+        """
+        category, _, key = stream.partition("-")
+        opening, folds = _CATEGORIES.get(category, _UNKNOWN)
+        if event.__class__ not in folds:
+            raise _Misplaced
+        known = opened[stream] = (opening(self, key), folds)
+        return known
 
     def keep_source(self, kept: Source) -> None:
         """Put in a source with its keys, where there are no events to fold."""
@@ -212,12 +227,20 @@ class RegistryState:
         known = self.sources.get(key)
         if known is None:
             opened = self.sources[key] = Source(id=key)
-            return opened
-        leading = self._leading_to(known)
-        opened = self.sources[key] = replace(known)
-        if leading is not None:
-            leading.source = opened
+        else:
+            leading = self._leading_to(known)
+            opened = self.sources[key] = replace(known)
+            if leading is not None:
+                leading.source = opened
+        self._unsettled.append(opened)
         return opened
+
+    def _settle(self, source: Source) -> None:
+        """Let the live keys of a source that was opened say what it asks for now."""
+        leading = self._leading_to(source)
+        if leading is not None:
+            leading.live = not source.deleted
+            leading.guard = self._guard_of(source)
 
     def _open_app(self, key: str) -> OAuthApp:
         """The app, for this fold to change in place: its own from here on."""
@@ -232,66 +255,45 @@ class RegistryState:
     def _name(self, key: str) -> str:
         return key
 
-    def _keep_workspace(
-        self, _: object, key: str, event: WorkspaceCreated, version: int
-    ) -> None:
+    def _keep_workspace(self, key: str, event: WorkspaceCreated, version: int) -> None:
         self.workspaces[key] = Workspace(id=key, version=version, name=event.name)
 
-    def _keep_member(
-        self, evolve: "_Change", key: str, event: MemberEvent, version: int
-    ) -> None:
+    def _keep_member(self, key: str, event: MemberEvent, version: int) -> None:
         known = self.members.get(key) or Member(id=key)
-        self.members[key] = evolve(known, event, version)
+        self.members[key] = member.evolve(known, event, version)
 
     def _keep_access_token(
-        self, evolve: "_Change", key: str, event: AccessTokenEvent, version: int
+        self, key: str, event: AccessTokenEvent, version: int
     ) -> None:
         known = self.access_tokens.get(key) or AccessToken(id=key)
-        self.access_tokens[key] = evolve(known, event, version)
+        self.access_tokens[key] = access_token.evolve(known, event, version)
 
-    def _keep_guard(
-        self, change: "_Change", source: Source, event: SourceEvent, version: int
-    ) -> None:
-        """What decides whether the source asks for tokens, and whose."""
-        change(source, event, version)
-        leading = self._leading_to(source)
-        if leading is not None:
-            leading.live = not source.deleted
-            leading.guard = self._guard_of(source)
-
-    def _keep_source_created(
-        self, change: "_Change", source: Source, event: SourceCreated, version: int
-    ) -> None:
+    def _keep_source_created(self, source: Source, _: SourceCreated, __: int) -> None:
         for write_key in source.write_keys:
             # As in no log of ours: what had the id before has lost its keys.
             self.write_keys[write_key] = WriteKey(source=source, live=False)
-        change(source, event, version)
 
     def _keep_write_key_added(
-        self, change: "_Change", source: Source, event: WriteKeyAdded, version: int
+        self, source: Source, event: WriteKeyAdded, _: int
     ) -> None:
         """Whoever had the key before, this source has it now."""
         leading = self._leading_to(source)
         if leading is None:
-            live, guard = not source.deleted, self._guard_of(source)
-            leading = WriteKey(source=source, live=live, guard=guard)
+            leading = WriteKey(source=source, live=False)  # until it is settled
         self.write_keys[event.write_key] = leading
-        change(source, event, version)
 
     def _keep_write_key_deleted(
-        self, change: "_Change", source: Source, event: WriteKeyDeleted, version: int
+        self, source: Source, event: WriteKeyDeleted, _: int
     ) -> None:
-        change(source, event, version)
         self.write_keys[event.write_key] = WriteKey(source=source, live=False)
 
     def _keep_source_connected(
-        self, change: "_Change", app: OAuthApp, event: SourceConnected, version: int
+        self, _: OAuthApp, event: SourceConnected, __: int
     ) -> None:
         """With the source's own copy of its id: there are many of them."""
         source = self.sources.get(event.source_id)
         if source is not None:
             _set(event, "source_id", source.id)
-        change(app, event, version)
 
     def _leading_to(self, source: Source) -> WriteKey | None:
         """What the live keys of `source`, as it was kept last, share."""
@@ -400,12 +402,23 @@ class RegistryState:
         return cls.of_parts(dump.splitlines())
 
 
+class _Misplaced(Exception):
+    """An event of another kind than its stream."""
+
+
+def _misplaced(_key: object, _event: Event, _version: int) -> None:
+    raise _Misplaced
+
+
 def _nothing(_key: str, _event: Event, _version: int) -> None:
-    """A claimed write key is told by the source's own event as well."""
+    """No entity is opened for the stream, so there is none to change in place.
+
+    A write key that was claimed is told by the source's own event as well.
+    """
 
 
-_Change: TypeAlias = Callable[[Any, Any, int], Any]
-_Keep: TypeAlias = Callable[[RegistryState, _Change, Any, Any, int], None]
+_Change: TypeAlias = Callable[[Any, Any, int], None]
+_Keep: TypeAlias = Callable[[RegistryState, Any, Any, int], None]
 _Folds: TypeAlias = Mapping[type[Event], tuple[_Change, _Keep | None]]
 _Opening: TypeAlias = Callable[[RegistryState, str], Any]
 
@@ -424,20 +437,16 @@ _SOURCES = _folds(
         SourceCreated: RegistryState._keep_source_created,
         WriteKeyAdded: RegistryState._keep_write_key_added,
         WriteKeyDeleted: RegistryState._keep_write_key_deleted,
-        OAuthAppConnected: RegistryState._keep_guard,
-        OAuthAppDisconnected: RegistryState._keep_guard,
-        EnforcementChanged: RegistryState._keep_guard,
-        SourceDeleted: RegistryState._keep_guard,
     },
 )
 _APPS = _folds(
     oauth_app.AMENDMENTS, {SourceConnected: RegistryState._keep_source_connected}
 )
 _MEMBERS: _Folds = dict.fromkeys(
-    get_args(MemberEvent), (member.evolve, RegistryState._keep_member)
+    get_args(MemberEvent), (_nothing, RegistryState._keep_member)
 )
 _ACCESS_TOKENS: _Folds = dict.fromkeys(
-    get_args(AccessTokenEvent), (access_token.evolve, RegistryState._keep_access_token)
+    get_args(AccessTokenEvent), (_nothing, RegistryState._keep_access_token)
 )
 
 _CATEGORIES: Mapping[str, tuple[_Opening, _Folds]] = {
@@ -452,6 +461,7 @@ _CATEGORIES: Mapping[str, tuple[_Opening, _Folds]] = {
     "oauth_app": (RegistryState._open_app, _APPS),
 }
 """What is opened for an event on a stream of that category, and how each of the events
-that may stand there is folded: what it changes, and what is kept of that elsewhere."""
+that may stand there is folded: what is kept elsewhere first, then what it changes."""
 
 _UNKNOWN: tuple[_Opening, _Folds] = (RegistryState._name, {})
+_MISPLACED: tuple[_Change, _Keep | None] = (_misplaced, None)

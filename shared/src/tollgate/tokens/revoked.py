@@ -4,24 +4,29 @@ A revocation costs one text, which names app and token, an entry of a set and on
 list. That set is asked at every request, and nearly always has not got what is asked
 for: unlike a dict it mostly says so after one look into memory.
 
-Expiries are kept by the minute in which they fall due, rounded up, so that a revocation
-is kept up to a minute longer than it must be and never shorter.
+Expiries are kept by the five minutes in which they fall due, rounded up, so that a
+revocation is kept up to that much longer than it must be and never shorter. So some
+thousands at most are forgotten at once, and not one by one.
 """
 
 import heapq
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+
+from tollgate.events.tokens import TokenRevoked
 
 FORGET_AFTER = timedelta(minutes=10)
 """How long after its expiry a revocation is kept: more than any accepted leeway."""
 
 _FORGET_AFTER = FORGET_AFTER.total_seconds()
 
-MINUTE = 60
-_MINUTES_OF_A_DAY = 24 * 60
+PERIOD = 5 * 60
+"""Seconds for which expiries are kept together."""
+
+_PERIODS_OF_A_DAY = 24 * 60 * 60 // PERIOD
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -31,9 +36,9 @@ def name_of(client_id: str, jti: str) -> str:
 
 
 class DueTokens(msgspec.Struct, frozen=True, array_like=True, tag="due", gc=False):
-    """Names of revoked tokens that have expired by the end of `minute` of the epoch."""
+    """Names of revoked tokens, expired when `period` periods of the epoch are over."""
 
-    minute: int
+    period: int
     names: list[str]
 
 
@@ -44,13 +49,13 @@ class RevokedTokens:
     `due_at`, in seconds since the epoch.
     """
 
-    __slots__ = ("_due", "_minutes", "_repeated", "due_at", "names")
+    __slots__ = ("_due", "_periods", "_repeated", "due_at", "names")
 
     def __init__(self) -> None:
         self.due_at = math.inf
         self.names: set[str] = set()
         self._due: dict[int, list[str]] = {}
-        self._minutes: list[int] = []  # a heap of the keys of `_due`
+        self._periods: list[int] = []  # a heap of the keys of `_due`
         # How often more than once a name stands in `_due`: nearly always never.
         self._repeated: dict[str, int] = {}
 
@@ -61,19 +66,33 @@ class RevokedTokens:
         """Whether that token of that app is revoked, and not yet forgotten."""
         return name_of(client_id, jti) in self.names
 
-    def add(self, client_id: str, jti: str, expires_at: datetime) -> None:
-        """Revoke a token until `expires_at` and a while longer."""
-        left = _EPOCH - expires_at  # negative: rounded down it is the minute up
-        minute = -(left.days * _MINUTES_OF_A_DAY + left.seconds // MINUTE)
-        due = self._due.get(minute)
-        if due is None:
-            due = self._begin(minute)
-        name = f"{client_id} {jti}"
-        if name in self.names:
-            self._repeated[name] = self._repeated.get(name, 0) + 1
-        else:
-            self.names.add(name)
-        due.append(name)
+    def add(self, tokens: Iterable[tuple[str, TokenRevoked]]) -> None:
+        """Revoke tokens of apps, each until it expires and a while longer."""
+        due_in, names = self._due.get, []
+        for client_id, token in tokens:
+            left = (
+                _EPOCH - token.expires_at
+            )  # negative: rounded down it is the period up
+            period = -(left.days * _PERIODS_OF_A_DAY + left.seconds // PERIOD)
+            due = due_in(period)
+            if due is None:
+                due = self._begin(period)
+            name = f"{client_id} {token.jti}"
+            names.append(name)
+            due.append(name)
+        self._add_names(names)
+
+    def _add_names(self, names: list[str]) -> None:
+        """Add what has been put where it falls due; nearly always all of it is new."""
+        new = set(names)
+        if len(new) == len(names) and self.names.isdisjoint(new):
+            self.names |= new
+            return
+        for name in names:
+            if name in self.names:
+                self._repeated[name] = self._repeated.get(name, 0) + 1
+            else:
+                self.names.add(name)
 
     def forget(self, now: float) -> None:
         """Drop what has been of no use for `FORGET_AFTER` at `now` in log time.
@@ -82,10 +101,10 @@ class RevokedTokens:
         """
         if now <= self.due_at:
             return
-        minutes = self._minutes
+        periods = self._periods
         oldest_kept = now - _FORGET_AFTER
-        while minutes and minutes[0] * MINUTE < oldest_kept:
-            due = self._due.pop(heapq.heappop(minutes))
+        while periods and periods[0] * PERIOD < oldest_kept:
+            due = self._due.pop(heapq.heappop(periods))
             if self._repeated:
                 due = self._without_repeated(due)
             self.names.difference_update(due)
@@ -93,29 +112,25 @@ class RevokedTokens:
 
     def entries(self) -> Iterator[DueTokens]:
         """All that `restore` needs to make the same again, soonest due first."""
-        for minute in sorted(self._due):
-            yield DueTokens(minute, self._due[minute])
+        for period in sorted(self._due):
+            yield DueTokens(period, self._due[period])
 
     def restore(self, entry: DueTokens) -> None:
         """Take back one of the `entries` of another."""
-        due = self._due.get(entry.minute)
+        due = self._due.get(entry.period)
         if due is None:
-            due = self._begin(entry.minute)
-        for name in entry.names:
-            if name in self.names:
-                self._repeated[name] = self._repeated.get(name, 0) + 1
-            else:
-                self.names.add(name)
+            due = self._begin(entry.period)
         due.extend(entry.names)
+        self._add_names(entry.names)
 
-    def _begin(self, minute: int) -> list[str]:
-        due = self._due[minute] = []
-        heapq.heappush(self._minutes, minute)
+    def _begin(self, period: int) -> list[str]:
+        due = self._due[period] = []
+        heapq.heappush(self._periods, period)
         self._note_what_is_due()
         return due
 
     def _note_what_is_due(self) -> None:
-        first = self._minutes[0] * MINUTE if self._minutes else math.inf
+        first = self._periods[0] * PERIOD if self._periods else math.inf
         self.due_at = first + _FORGET_AFTER
 
     def _without_repeated(self, due: list[str]) -> list[str]:

@@ -3,28 +3,27 @@
 What may be forgotten is forgotten by the time of the log, never by the local clock.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from enum import StrEnum
 from sys import intern
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias, cast
 
 import msgspec
 from msgspec.structs import replace
 
-from tollgate.eventlog.chain import EPOCH
-from tollgate.events import Event, RecordedEvent, UnreadableEvent
+from tollgate.events import RecordedEvent, UnreadableEvent
 from tollgate.events.tokens import (
     AllTokensRevoked,
     KeyTokensRevoked,
     OldTokensRevoked,
+    RevocationEvent,
     SigningKeyActivated,
     SigningKeyAnnounced,
     SigningKeyCompromised,
     SigningKeyEvent,
     SigningKeyRetired,
     TokenRevoked,
-    TokensEvent,
     tokens_decoder,
 )
 from tollgate.state_parts import in_parts, shape_of
@@ -100,11 +99,15 @@ class Cuts(msgspec.Struct, frozen=True, array_like=True, tag="cuts"):
 
 _Part: TypeAlias = SigningKeys | Versions | Cuts | DueTokens
 
-_facts: msgspec.json.Decoder[tuple[int, str, TokensEvent, float]] = (
-    msgspec.json.Decoder(tuple[int, str, TokensEvent, float])
+# Without those of signing keys, which need their time and are few: a block of lines
+# that has one is odd, and `apply` folds it.
+_facts: msgspec.json.Decoder[tuple[int, str, RevocationEvent]] = msgspec.json.Decoder(
+    tuple[int, str, RevocationEvent]
 )
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[_Part] = msgspec.json.Decoder(_Part)
+
+_OF_APP = "oauth_app-"
 
 
 class TokensState:
@@ -146,45 +149,47 @@ class TokensState:
     def apply(self, recorded: RecordedEvent) -> None:
         """Fold in the next event of the log, or raise `UnreadableEvent`."""
         event = tokens_decoder.decode(recorded)
-        if event is not None:
-            seconds = recorded.recorded_at.timestamp()
-            fact = (recorded.version, recorded.stream, event, seconds)
-            self._fold(recorded.position, (fact,))
+        if event is None:
+            return
+        if isinstance(event, SigningKeyEvent):
+            self._keep_signing_key(event, recorded)
+        else:
+            fact = (recorded.version, recorded.stream, cast("RevocationEvent", event))
+            self._fold(recorded.position, [fact])
+        self.reach(recorded.recorded_at)
 
-    def fold_lines(self, first: int, lines: bytes) -> None:
+    def fold_lines(self, first: int, lines: bytes) -> int:
         """Fold in many events at once; see `tollgate.eventlog.replay`."""
-        self._fold(first, _facts.decode_lines(lines))
+        facts = _facts.decode_lines(lines)
+        self._fold(first, facts)
+        return len(facts)
 
-    def _fold(self, first: int, facts: Iterable[tuple[int, str, Any, float]]) -> None:
-        """Fold in facts at `first` and after it: version, stream, event, seconds."""
-        folds, versions, revoked = _FOLDS, self.versions, self.revoked
-        for position, (version, stream, event, seconds) in enumerate(facts, first):
-            expected, fold = folds[type(event)]
-            category, _, key = stream.partition("-")
-            if category != expected:
-                raise UnreadableEvent(
-                    f"event {position} is of another kind than its stream"
-                )
-            if fold is None:  # of one token: nearly all are
-                versions[key] = version
-                revoked.add(key, event.jti, event.expires_at)
+    def reach(self, recorded_at: datetime) -> None:
+        """Forget what is of no use at that time of the log."""
+        self.revoked.forget(recorded_at.timestamp())
+
+    def _fold(self, first: int, facts: list[tuple[int, str, RevocationEvent]]) -> None:
+        """Fold in facts at `first` and after it: version, stream, event."""
+        versions = self.versions
+        tokens: list[tuple[str, TokenRevoked]] = []
+        for version, stream, event in facts:
+            client_id = stream.removeprefix(_OF_APP)
+            if client_id == stream:
+                raise _of_another_kind(first + facts.index((version, stream, event)))
+            versions[client_id] = version
+            if event.__class__ is TokenRevoked:  # nearly all are
+                tokens.append((client_id, event))
             else:
-                fold(self, key, event, _Place(position, version, seconds))
-            if seconds > revoked.due_at:
-                revoked.forget(seconds)
+                self._revoke(client_id, event, version)
+        self.revoked.add(tokens)
 
-    def _revoke(
-        self,
-        client_id: str,
-        event: AllTokensRevoked | KeyTokensRevoked | OldTokensRevoked,
-        place: "_Place",
-    ) -> None:
+    def _revoke(self, client_id: str, event: RevocationEvent, version: int) -> None:
         """More than a single token of an app."""
-        version = place.version
         client_id = intern(client_id)
-        self.versions[client_id] = version
         cut = self.cuts.get(client_id, NO_REVOCATIONS)
         match event:
+            case TokenRevoked():
+                pass  # a single one
             case AllTokensRevoked():
                 self.cuts[client_id] = replace(cut, all_before=version)
             case KeyTokensRevoked(kid=kid):
@@ -195,21 +200,24 @@ class TokensState:
                 self.cuts[client_id] = replace(cut, issued_before=latest)
 
     def _keep_signing_key(
-        self, kid: str, event: SigningKeyEvent, place: "_Place"
+        self, event: SigningKeyEvent, recorded: RecordedEvent
     ) -> None:
+        if recorded.category != "signing_key":
+            raise _of_another_kind(recorded.position)
+        kid, version = recorded.key, recorded.version
         if isinstance(event, SigningKeyAnnounced):
             self.signing_keys[kid] = SigningKey(
                 kid=kid,
                 alg=event.alg,
                 pem=event.pem,
-                version=place.version,
-                announced_at=place.at,
+                version=version,
+                announced_at=recorded.recorded_at,
             )
             return
         known = self.signing_keys.get(kid)
         if known is None:
-            raise UnreadableEvent(f"event {place.position} is about no known key")
-        known = replace(known, version=place.version)
+            raise UnreadableEvent(f"event {recorded.position} is about no known key")
+        known = replace(known, version=version)
         match event:
             case _ if not known.verifies:
                 pass  # compromised is for good, whatever is said of it later
@@ -217,7 +225,7 @@ class TokensState:
                 known = replace(
                     known,
                     status=SigningKeyStatus.ACTIVE,
-                    activated_at=place.at,
+                    activated_at=recorded.recorded_at,
                 )
             case SigningKeyRetired(last_expiry=last_expiry):
                 known = replace(
@@ -269,32 +277,5 @@ class TokensState:
         return cls.of_parts(dump.splitlines())
 
 
-class _Place(msgspec.Struct, frozen=True, gc=False):
-    """Where in the log an event stands; `seconds` are the log's, since the epoch."""
-
-    position: int
-    version: int
-    seconds: float
-
-    @property
-    def at(self) -> datetime:
-        return EPOCH + timedelta(microseconds=round(self.seconds * 1_000_000))
-
-
-_Fold: TypeAlias = Callable[[TokensState, str, Any, _Place], None]
-
-# ruff: noqa: SLF001 - the rest of the class above
-_FOLDS: Mapping[type[Event], tuple[str, _Fold | None]] = {
-    TokenRevoked: ("oauth_app", None),
-    AllTokensRevoked: ("oauth_app", TokensState._revoke),
-    KeyTokensRevoked: ("oauth_app", TokensState._revoke),
-    OldTokensRevoked: ("oauth_app", TokensState._revoke),
-    SigningKeyAnnounced: ("signing_key", TokensState._keep_signing_key),
-    SigningKeyActivated: ("signing_key", TokensState._keep_signing_key),
-    SigningKeyRetired: ("signing_key", TokensState._keep_signing_key),
-    SigningKeyCompromised: ("signing_key", TokensState._keep_signing_key),
-}
-"""On which category of streams an event of that type stands, and how it is folded.
-
-None is that of a `TokenRevoked`, which is folded without a call.
-"""
+def _of_another_kind(position: int) -> UnreadableEvent:
+    return UnreadableEvent(f"event {position} is of another kind than its stream")

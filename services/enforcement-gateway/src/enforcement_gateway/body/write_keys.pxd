@@ -9,6 +9,6 @@ cpdef tuple read_write_keys_quickly(bytes body)
 @cython.locals(spelt=Py_ssize_t)
 cpdef tuple parse_write_keys(bytes body)
 
-cpdef bytes fold(bytes body)
-cpdef Py_ssize_t keys_spelt(bytes body, bytes folded, Py_ssize_t batches) except -2
+@cython.locals(folded=bytes)
+cpdef Py_ssize_t keys_spelt(bytes body, Py_ssize_t batches) except -2
 cdef bint _may_spell_otherwise(bytes body) except -1

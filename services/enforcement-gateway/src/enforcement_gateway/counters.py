@@ -61,24 +61,6 @@ class Counters:
     where this module is compiled.
     """
 
-    __slots__ = (
-        "_answered_otherwise",
-        "_succeeded",
-        "admitted",
-        "body_bytes",
-        "body_bytes_now",
-        "confirmations",
-        "connections",
-        "connections_now",
-        "denied",
-        "open",
-        "reported",
-        "requests",
-        "samples",
-        "upstream_connections",
-        "upstream_connections_now",
-    )
-
     def __init__(self) -> None:
         self.requests = 0
         self.admitted = 0

@@ -1,10 +1,11 @@
 """Steps that are taken for everybody in one go, a lot at a time."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
-from token_issuer.bursts import Burst
+from token_issuer.bursts import Burst, ForAll
 
 
 class Asked:
@@ -108,3 +109,53 @@ async def test_nothing_is_done_for_who_left() -> None:
     await staying.done
 
     assert story == ["first staying", "last staying"]
+
+
+class TestAStepForAll:
+    async def test_is_taken_once_for_those_who_came_so_far(self) -> None:
+        story: list[str] = []
+
+        def together(works: Sequence[Asked]) -> None:
+            story.append("together " + " ".join(work.name for work in works))
+
+        burst = Burst(first, fail_for_bad, ForAll(together), last, lot=3)
+        asked = [Asked(name, story) for name in ("a", "bad", "b", "c")]
+        for each in asked:
+            burst.take(each)
+        await asyncio.gather(*(each.done for each in asked), return_exceptions=True)
+
+        assert [line for line in story if line.startswith("together")] == [
+            "together a b",
+            "together c",
+        ]
+
+    async def test_ends_with_what_it_raises_the_work_of_all(self) -> None:
+        story: list[str] = []
+
+        def fail(_: Sequence[Asked]) -> None:
+            raise LookupError
+
+        burst = Burst(first, ForAll(fail), last, lot=2)
+        asked = [Asked(name, story) for name in "ab"]
+        for each in asked:
+            burst.take(each)
+        results = await asyncio.gather(
+            *(each.done for each in asked), return_exceptions=True
+        )
+
+        assert [type(result) for result in results] == [LookupError, LookupError]
+        assert story == ["first a", "first b"]
+
+    async def test_is_not_taken_for_nobody(self) -> None:
+        story: list[str] = []
+
+        def together(_: Sequence[Asked]) -> None:
+            story.append("together")
+
+        burst = Burst(fail_for_bad, ForAll(together), last)
+        bad = Asked("bad", story)
+        burst.take(bad)
+        with pytest.raises(KeyError):
+            await bad.done
+
+        assert story == []

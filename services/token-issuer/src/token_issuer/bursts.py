@@ -10,7 +10,7 @@ while the next is being computed.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 LOT = 12
@@ -27,14 +27,53 @@ class Work(Protocol):
 WorkT = TypeVar("WorkT", bound=Work)
 
 
+class ForAll(Generic[WorkT]):
+    """A step that is taken once for all of a lot who have come that far.
+
+    What it raises ends the work of all of them.
+    """
+
+    def __init__(self, step: Callable[[Sequence[WorkT]], object]) -> None:
+        self._step = step
+
+    def take(self, works: Sequence[WorkT]) -> None:
+        if not works:
+            return
+        try:
+            self._step(works)
+        except Exception as error:  # noqa: BLE001 - it is the callers'
+            for work in works:
+                if not work.done.done():
+                    work.done.set_exception(error)
+
+
+class _ForEach(Generic[WorkT]):
+    """What a step raises ends the work that it was taken for, and that alone."""
+
+    def __init__(self, step: Callable[[WorkT], object]) -> None:
+        self._step = step
+
+    def take(self, works: Sequence[WorkT]) -> None:
+        step = self._step
+        for work in works:
+            try:
+                step(work)
+            except Exception as error:  # noqa: BLE001 - it is the caller's
+                work.done.set_exception(error)
+
+
 class Burst(Generic[WorkT]):
     """Takes work through `steps`, which neither wait nor take long.
 
-    What a step raises ends the work that it was taken for, and that alone.
+    A step is taken for one after the other, unless it is `ForAll`.
     """
 
-    def __init__(self, *steps: Callable[[WorkT], object], lot: int = LOT) -> None:
-        self._steps = steps
+    def __init__(
+        self, *steps: Callable[[WorkT], object] | ForAll[WorkT], lot: int = LOT
+    ) -> None:
+        self._steps = [
+            step if isinstance(step, ForAll) else _ForEach(step) for step in steps
+        ]
         self._lot = lot
         self._asked: list[WorkT] = []
 
@@ -47,13 +86,8 @@ class Burst(Generic[WorkT]):
     def _serve(self) -> None:
         lot, self._asked = self._asked[: self._lot], self._asked[self._lot :]
         for step in self._steps:
-            for work in lot:
-                if work.done.done():
-                    continue  # it failed, or nobody waits for it any more
-                try:
-                    step(work)
-                except Exception as error:  # noqa: BLE001 - it is the caller's
-                    work.done.set_exception(error)
+            # The others failed, or nobody waits for them any more.
+            step.take([work for work in lot if not work.done.done()])
         if self._asked:
             loop = self._asked[0].done.get_loop()
             # What is written in one turn of the loop is sent at its end: let it pass.

@@ -60,10 +60,13 @@ class ClientAuthentication:
             raise client_authentication_failed()
         return found
 
+    def knows_enough(self) -> bool:
+        """Whether `find_at_once` may be asked at the moment."""
+        return self._knowledge.view.fresh()
+
     def find_at_once(self, form: Mapping[str, str]) -> ClaimedClient | None:
         """The same from what is known now; nothing if the logs must be asked first."""
-        assertion = read_assertion(form)
-        return self._look_up(assertion) if self._knowledge.view.fresh() else None
+        return self._look_up(read_assertion(form))
 
     def verify(
         self, claimed: ClaimedClient, arrived_at: datetime

@@ -41,21 +41,28 @@ class RateLimit:
         if name not in self._full_until:
             return None
         now = self._clock()
-        excess = self._empty_at(name, now) + self._cost - now - MINUTE
-        # A billionth of a second is rounding, not excess.
-        return timedelta(seconds=excess) if excess > 1e-9 else None  # noqa: PLR2004
+        return self._wait(self._empty_at(name, now), now)
 
     def take(self, name: str) -> timedelta | None:
         """As `wait_for`; if one more is allowed, it is counted."""
-        wait = self.wait_for(name)
+        now = self._clock()
+        empty_at = self._empty_at(name, now)
+        wait = self._wait(empty_at, now)
         if wait is None:
-            self.count(name)
+            self._note(name, empty_at)
         return wait
 
     def count(self, name: str) -> None:
         """One more of `name`, allowed or not."""
-        now = self._clock()
-        self._full_until[name] = self._empty_at(name, now) + self._cost
+        self._note(name, self._empty_at(name, self._clock()))
+
+    def _wait(self, empty_at: float, now: float) -> timedelta | None:
+        excess = empty_at + self._cost - now - MINUTE
+        # A billionth of a second is rounding, not excess.
+        return timedelta(seconds=excess) if excess > 1e-9 else None  # noqa: PLR2004
+
+    def _note(self, name: str, empty_at: float) -> None:
+        self._full_until[name] = empty_at + self._cost
         self._full_until.move_to_end(name)
         if len(self._full_until) > self._capacity:
             self._full_until.popitem(last=False)

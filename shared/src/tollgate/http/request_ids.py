@@ -20,10 +20,11 @@ def request_id_of(request: web.Request) -> str:
     try:
         return request[_REQUEST_ID]
     except KeyError:
-        return _name(request)
+        return name_request(request)
 
 
-def _name(request: web.Request) -> str:
+def name_request(request: web.Request) -> str:
+    """As `request_id_of`, for a request that nobody has asked for its name yet."""
     given = request.headers.getall(HEADER, [])
     fits = len(given) == 1 and _FIT(given[0])
     name = given[0] if fits else random_octets(16).hex()
@@ -42,7 +43,7 @@ async def name_requests(request: web.Request, handler: Handler) -> web.StreamRes
 
     aiohttp runs each request in a task of its own, and what is bound ends with it.
     """
-    request_id = _name(request)
+    request_id = name_request(request)
     structlog.contextvars.bind_contextvars(request_id=request_id)
     response = await handler(request)
     if not response.prepared:

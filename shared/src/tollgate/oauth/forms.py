@@ -66,7 +66,7 @@ def parse_form(body: bytes, content_type: str | None) -> Mapping[str, str]:
 def _read(field: bytes) -> tuple[str, str] | None:
     """A parameter that we know, and its value; nothing if we do not."""
     name, _, value = field.partition(b"=")
-    parameter = _decode(name)
+    parameter = _PLAIN.get(name) or _decode(name)
     return (parameter, _decode(value)) if parameter in PARAMETERS else None
 
 
@@ -88,6 +88,9 @@ def _octet(escape: re.Match[bytes]) -> bytes:
         raise InvalidRequest("the body has a percent sign without two hex digits")
     return bytes.fromhex(digits.decode())
 
+
+_PLAIN = {name.encode(): name for name in PARAMETERS}
+"""Names as nearly everybody writes them."""
 
 # What every SDK writes in every request, read once.
 _FAMILIAR = {

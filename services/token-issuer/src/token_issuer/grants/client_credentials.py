@@ -7,13 +7,13 @@ requests.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
 
 from token_issuer.access_tokens import DraftedToken, MintedToken, TokenDrafts
-from token_issuer.bursts import Burst
+from token_issuer.bursts import Burst, ForAll
 from token_issuer.callers import Caller
 from token_issuer.client_authentication import (
     AuthenticatedClient,
@@ -66,6 +66,7 @@ class Exchange:
         "drafted",
         "form",
         "minted",
+        "minted_at",
         "scopes",
         "signing_key",
     )
@@ -74,6 +75,7 @@ class Exchange:
     client: AuthenticatedClient
     scopes: frozenset[str]
     signing_key: SigningKey
+    minted_at: datetime
     drafted: DraftedToken
     minted: MintedToken
 
@@ -127,9 +129,10 @@ class ClientCredentialsGrant:
         self._issuance = issuance
         self._limit = limit
         self._clock = clock
-        mint = (self._draft, self._sign, self._record)
+        mint = (ForAll(self._take_key), self._draft, self._sign, self._record)
         prove = (self._verify, self._take_scopes)
-        self._from_form = Burst(self._find, *prove, *mint)
+        find = (ForAll(self._look_at_the_age), self._find)
+        self._from_form = Burst(*find, *prove, *mint)
         self._from_claim = Burst(*prove, *mint)
         self._from_scopes = Burst(*mint)
 
@@ -156,6 +159,11 @@ class ClientCredentialsGrant:
         nothing has been done, and `grant` will know.
         """
         self._from_form.take(exchange)
+
+    def _look_at_the_age(self, _: Sequence[Exchange]) -> None:
+        """Of what is known: whether that is enough to look anybody up in it."""
+        if not self._clients.knows_enough():
+            raise NotAtOnce
 
     def _find(self, exchange: Exchange) -> None:
         claimed = self._clients.find_at_once(exchange.form)
@@ -192,16 +200,22 @@ class ClientCredentialsGrant:
         if not exchange.scopes <= self._knowledge.registry.apps.get(app.id, app).scopes:
             raise InvalidScope("the app does not have this scope")
 
+    def _take_key(self, exchanges: Sequence[Exchange]) -> None:
+        """The one that signs now, and that moment: nothing changes meanwhile."""
+        key = self._keyring.signing_key(self._knowledge.tokens.signing_keys)
+        now = self._clock.now()
+        for exchange in exchanges:
+            exchange.signing_key, exchange.minted_at = key, now
+
     def _draft(self, exchange: Exchange) -> None:
-        tokens, client = self._knowledge.tokens, exchange.client
-        key = exchange.signing_key = self._keyring.signing_key(tokens.signing_keys)
+        client = exchange.client
         exchange.drafted = self._drafts.draft(
             app=client.app,
             key=client.key,
             scopes=exchange.scopes,
-            rev=tokens.version_of(client.app.id),
-            signing_kid=key.kid,
-            now=self._clock.now(),
+            rev=self._knowledge.tokens.version_of(client.app.id),
+            signing_kid=exchange.signing_key.kid,
+            now=exchange.minted_at,
         )
 
     def _sign(self, exchange: Exchange) -> None:

@@ -13,10 +13,15 @@ _HOST_BITS = 64
 
 
 def caller_of(request: web.Request, trusted: tuple[Network, ...]) -> Caller:
-    address = client_address(
+    return Caller(
+        address=address_of(request, trusted), request_id=request_id_of(request)
+    )
+
+
+def address_of(request: web.Request, trusted: tuple[Network, ...]) -> str:
+    return client_address(
         request.remote, request.headers.getall("X-Forwarded-For", ()), trusted
     )
-    return Caller(address=address, request_id=request_id_of(request))
 
 
 @lru_cache(maxsize=4096)

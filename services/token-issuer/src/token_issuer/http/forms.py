@@ -121,10 +121,15 @@ async def _answer(request: web.Request, handler: FormHandler) -> Any:  # noqa: A
 def admit(request: web.Request, application: web.Application) -> Caller:
     """Who sent the request, or `TooManyRequests` for all the failures before it."""
     caller = caller_of(request, application[trusted_proxies])
-    wait = application[failures].wait_for(household_of(caller.address))
+    require_few_failures(caller.address, application)
+    return caller
+
+
+def require_few_failures(address: str, application: web.Application) -> None:
+    """`TooManyRequests` for all the failures of `address` before."""
+    wait = application[failures].wait_for(household_of(address))
     if wait is not None:
         raise TooManyRequests("too many failures from this address", retry_after=wait)
-    return caller
 
 
 def _note(refusal: OAuthError, endpoint: str, request: web.Request) -> None:
@@ -151,8 +156,11 @@ def _claimed_client_id(form: Mapping[str, str]) -> str | None:
 
 async def body_of(request: web.Request) -> bytes:
     """All of it, or what is to be said of a body that cannot be had."""
-    if BODY in request:
-        return request[BODY]
+    return request[BODY] if BODY in request else await read_body(request)
+
+
+async def read_body(request: web.Request) -> bytes:
+    """As `body_of`, of a request of which nothing was read."""
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("send the form without a content coding")
     try:

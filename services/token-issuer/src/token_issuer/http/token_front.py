@@ -6,23 +6,38 @@ the application to decide, to answer, to log and to count.
 """
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from email.utils import formatdate
 
 import msgspec
 from aiohttp import HttpVersion11, web
 
+from token_issuer.callers import Caller
 from token_issuer.grants.client_credentials import (
     AccessTokenResponse,
     Exchange,
     NotAtOnce,
 )
-from token_issuer.http.collaborators import clock, grants, metrics, patience
-from token_issuer.http.forms import BODY, FAILED, FORM, admit, body_of
+from token_issuer.http.callers import address_of
+from token_issuer.http.collaborators import (
+    clock,
+    grants,
+    metrics,
+    patience,
+    trusted_proxies,
+)
+from token_issuer.http.forms import (
+    BODY,
+    FAILED,
+    FORM,
+    read_body,
+    require_few_failures,
+)
 from token_issuer.http.token_endpoint import grant_of
 from token_issuer.issuance import in_words_of_oauth
 from tollgate.http.front import PreparedResponse, Rest
 from tollgate.http.metrics import RequestMetrics
+from tollgate.http.request_ids import name_request
 from tollgate.http.server import RECORDED
 from tollgate.oauth.forms import parse_form
 
@@ -38,9 +53,6 @@ _ANSWER = (
     b"\r\n"
     b"%b"
 )
-
-_NEGOTIATED = ("Authorization", "Expect", "Upgrade")
-"""Fields of requests that are more than a form."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -67,41 +79,46 @@ class TokenFront:
         if path not in self._paths or not _is_plain(request):
             return await rest(request)
         started = time.perf_counter()
+        application = self._application
+        arrived_at = application[clock].now()
+        body: bytes | None = None
+        form: Mapping[str, str] | None = None
         try:
-            exchange = await self._exchange(request)
-        except NotAtOnce:
-            return await rest(request)
+            # The same as `forms` does, and in that order.
+            caller = Caller(
+                address=address_of(request, application[trusted_proxies]),
+                request_id=name_request(request),
+            )
+            require_few_failures(caller.address, application)
+            body = await read_body(request)
+            form = parse_form(body, request.headers.get("Content-Type"))
+            grant = grant_of(form, application[grants])
+            exchange = Exchange(form, arrived_at, caller)
+            held_by = application[patience]
+            held_by.begin(exchange)
+            try:
+                grant.begin(exchange)
+                await exchange.done
+            finally:
+                held_by.end(exchange)
         except Exception as failure:  # noqa: BLE001 - the application answers it
-            request[FAILED] = in_words_of_oauth(failure)
+            if body is not None:
+                request[BODY] = body
+            if form is not None:
+                request[FORM] = form
+            if not isinstance(failure, NotAtOnce):
+                request[FAILED] = in_words_of_oauth(failure)
             return await rest(request)
         except BaseException:
             self._requests.count(path, "POST", "cancelled", started)
             raise
         self._requests.count(path, "POST", "200", started)
-        self._application[metrics].count_request("token", "ok")
+        application[metrics].count_request("token", "ok")
         response = PreparedResponse(
-            self._answer(exchange.caller.request_id, exchange.response())
+            self._answer(caller.request_id, exchange.response())
         )
         response[RECORDED] = True
         return response
-
-    async def _exchange(self, request: web.Request) -> Exchange:
-        """What has led to a token on record; raises whatever kept it from that."""
-        application = self._application
-        arrived_at = application[clock].now()
-        caller = admit(request, application)
-        body = request[BODY] = await body_of(request)
-        form = request[FORM] = parse_form(body, request.headers.get("Content-Type"))
-        grant = grant_of(form, application[grants])
-        exchange = Exchange(form, arrived_at, caller)
-        held_by = application[patience]
-        held_by.begin(exchange)
-        try:
-            grant.begin(exchange)
-            await exchange.done
-        finally:
-            held_by.end(exchange)
-        return exchange
 
     def _answer(self, request_id: str, answer: AccessTokenResponse) -> bytes:
         now = int(time.time())
@@ -121,4 +138,7 @@ def _is_plain(request: web.Request) -> bool:
     ):
         return False
     headers = request.headers
-    return not any(name in headers for name in _NEGOTIATED)
+    # Fields of requests that are more than a form.
+    return not (
+        "Authorization" in headers or "Expect" in headers or "Upgrade" in headers
+    )

@@ -83,3 +83,13 @@ def test_memory_is_bounded_and_the_silent_are_forgotten_first() -> None:
     assert len(limit) == 3
     assert limit.wait_for("b") is None
     assert limit.wait_for("a") is not None
+
+
+def test_what_is_taken_is_counted_and_what_is_refused_is_not() -> None:
+    clock = Clock()
+    limit = RateLimit(2, clock=clock)
+    assert [limit.take("app") for _ in range(2)] == [None, None]
+    assert [limit.take("app") for _ in range(3)] == [timedelta(seconds=30)] * 3
+    clock.now += 30
+    assert limit.take("app") is None
+    assert limit.take("app") is not None

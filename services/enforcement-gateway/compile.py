@@ -37,6 +37,8 @@ HOT_PATH = (
     "upstream.forwarding",
     "upstream.known_answers",
     "upstream.pool",
+    "sockets.readiness",
+    "sockets.transport",
     "upstream.silence",
     "verification",
     "view",

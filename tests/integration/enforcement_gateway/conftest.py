@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -27,6 +27,7 @@ from enforcement_gateway.gate import Gate
 from enforcement_gateway.http.protocol import ServerConnection
 from enforcement_gateway.http.routes import Door
 from enforcement_gateway.http.server import Behind, Limits, Server
+from enforcement_gateway.sockets.loop import Loop, running_loop
 from enforcement_gateway.testing.owners import Owners, owners_of
 from enforcement_gateway.testing.process import GatewayProcess, gateway_process
 from enforcement_gateway.upstream.forwarding import UpstreamAuthorization
@@ -54,7 +55,7 @@ KID = "client-key"
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], Any]]:
     """The loop that the gateway runs on."""
-    return {"uvloop": uvloop.new_event_loop}
+    return {"worker": Loop}
 
 
 class StaticView(View):
@@ -326,8 +327,10 @@ async def make_gateway(
             admin_prefix=b"/admin",
             trusted_proxies=trusted_proxies,
         )
-        listener = await asyncio.get_running_loop().create_server(
-            lambda: ServerConnection(server), "127.0.0.1", 0, ssl=listener_tls
+        listener = running_loop().listen(
+            [socket.create_server(("127.0.0.1", 0))],
+            lambda: ServerConnection(server),
+            listener_tls,
         )
         server.start()
         gateway = Gateway(server, listener, upstream, world)

@@ -143,7 +143,7 @@ class TestLastOnes:
             ),
             port=0,
         )
-        listener = await listen(settings, gateway.server)
+        listener = listen(settings, gateway.server)
         address = listener.sockets[0].getsockname()
         # Nothing else runs meanwhile: there is no await here.
         clients = [socket.create_connection(address) for _ in range(50)]

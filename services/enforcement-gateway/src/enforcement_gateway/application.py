@@ -13,7 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from enforcement_gateway.counters import Tally
-from enforcement_gateway.data_port import reserve, tls_of
+from enforcement_gateway.data_port import reserved, tls_of
 from enforcement_gateway.parent import Workers
 from enforcement_gateway.reports import Report
 from enforcement_gateway.settings import Settings
@@ -53,7 +53,7 @@ def create_application(settings: Settings) -> web.Application:
 
     async def run(_: web.Application) -> AsyncIterator[None]:
         tls_of(settings)
-        with reserve(settings):
+        with reserved(settings):
             async with running(workers.run()):
                 yield
 

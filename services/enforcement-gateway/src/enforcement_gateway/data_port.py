@@ -1,7 +1,9 @@
 """The address of the data port: checked by the parent, shared by the workers."""
 
+import contextlib
 import socket
 import ssl
+from collections.abc import Iterator
 
 from enforcement_gateway.settings import Settings
 from tollgate.http.server import CannotListen
@@ -23,30 +25,44 @@ def tls_of(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-def reserve(settings: Settings) -> socket.socket:
-    """Hold the address without listening, or raise `CannotListen`.
+@contextlib.contextmanager
+def reserved(settings: Settings) -> Iterator[None]:
+    """Hold the addresses without listening, or raise `CannotListen`.
 
     With SO_REUSEPORT a second gateway of the same user would be let in beside this
-    one, and each get a share of the requests. So the address is first asked for alone.
+    one, and each get a share of the requests. So they are first asked for alone.
     """
-    _bind(settings, shared=False).close()
-    return _bind(settings, shared=True)
-
-
-def _bind(settings: Settings, *, shared: bool) -> socket.socket:
-    place = f"{settings.host}:{settings.port}"
-    holder: socket.socket | None = None
+    for held in bind(settings, shared=False):
+        held.close()
+    holders = bind(settings, shared=True)
     try:
-        family, kind, _, _, address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM
-        )[0]
-        holder = socket.socket(family, kind)
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        holder.bind(address)
+        yield
+    finally:
+        for held in holders:
+            held.close()
+
+
+def bind(settings: Settings, *, shared: bool) -> list[socket.socket]:
+    """A socket for each address of the host, not listening; or `CannotListen`."""
+    bound: list[socket.socket] = []
+    try:
+        for family, kind, _, _, address in socket.getaddrinfo(
+            settings.host,
+            settings.port,
+            type=socket.SOCK_STREAM,
+            flags=socket.AI_PASSIVE,
+        ):
+            holder = socket.socket(family, kind)
+            bound.append(holder)
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, True)
+            if shared:
+                holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, True)
+            if family == socket.AF_INET6:  # the other one has a socket of its own
+                holder.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, True)
+            holder.bind(address)
     except OSError as error:
-        if holder is not None:
+        for holder in bound:
             holder.close()
+        place = f"{settings.host}:{settings.port}"
         raise CannotListen(f"cannot listen on {place}: {error.strerror}") from None
-    return holder
+    return bound

@@ -14,15 +14,13 @@ import ssl
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from typing import cast
 
 import aiohttp
 import structlog
-import uvloop
 from prometheus_client import CollectorRegistry
 
 from enforcement_gateway.counters import Counters
-from enforcement_gateway.data_port import tls_of
+from enforcement_gateway.data_port import bind, tls_of
 from enforcement_gateway.gate import Gate
 from enforcement_gateway.http.protocol import IS_COMPILED, ServerConnection
 from enforcement_gateway.http.routes import Door
@@ -30,6 +28,8 @@ from enforcement_gateway.http.server import Behind, Limits, Server
 from enforcement_gateway.memory import keep_freed_memory
 from enforcement_gateway.reports import Report, encode_report
 from enforcement_gateway.settings import Settings
+from enforcement_gateway.sockets.listener import Listener
+from enforcement_gateway.sockets.loop import Loop, running_loop
 from enforcement_gateway.upstream.forwarding import UpstreamAuthorization
 from enforcement_gateway.upstream.pool import Origin, Pool
 from enforcement_gateway.verification import Verifier
@@ -52,7 +52,6 @@ CONTROL_FD = "ENFORCEMENT_GATEWAY_CONTROL_FD"
 
 BACKLOG = 4096
 HAND_OVER_SECONDS = 0.1
-TLS_HANDSHAKE_SECONDS = 10.0
 
 OWN_DESCRIPTORS = 64
 """What a worker needs beside connections of clients and to upstreams."""
@@ -65,7 +64,8 @@ def run_worker(settings: Settings, *, control_fd: int, writes_snapshot: bool) ->
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     keep_freed_memory()
-    uvloop.run(_serve(settings, control_fd, writes_snapshot=writes_snapshot))
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(_serve(settings, control_fd, writes_snapshot=writes_snapshot))
 
 
 async def _serve(settings: Settings, control_fd: int, *, writes_snapshot: bool) -> None:
@@ -87,7 +87,7 @@ async def _serve(settings: Settings, control_fd: int, *, writes_snapshot: bool) 
         loops += [Push(broker, each).run() for each in view.logs.subscriptions]
         server = make_server(settings, view, counters)
         await stack.enter_async_context(running(*loops, on_failure=stopping.set))
-        listener = await listen(settings, server)
+        listener = listen(settings, server)
         logger.info(
             "listening",
             host=settings.host,
@@ -207,23 +207,17 @@ def _descriptors() -> int:
     return max(soft - OWN_DESCRIPTORS, OWN_DESCRIPTORS)
 
 
-async def listen(settings: Settings, server: Server) -> asyncio.Server:
+def listen(settings: Settings, server: Server) -> Listener:
     """Open the data port, shared with the other workers by SO_REUSEPORT."""
     tls = tls_of(settings)
-    listener = await asyncio.get_running_loop().create_server(
-        lambda: cast("asyncio.Protocol", ServerConnection(server)),
-        settings.host,
-        settings.port,
-        reuse_port=True,
-        backlog=BACKLOG,
-        ssl=tls,
-        ssl_handshake_timeout=None if tls is None else TLS_HANDSHAKE_SECONDS,
-    )
+    sockets = bind(settings, shared=True)
+    for each in sockets:
+        each.listen(BACKLOG)
     server.start()
-    return listener
+    return running_loop().listen(sockets, lambda: ServerConnection(server), tls)
 
 
-async def close_listener(listener: asyncio.Server) -> None:
+async def close_listener(listener: Listener) -> None:
     """Take no more connections, but those that the kernel has accepted for us.
 
     It resets them when the socket is closed. So first it is told to accept no more,

@@ -158,6 +158,15 @@ class UpstreamConnection:
             self.deadline = self._owner.clock + self._patience
             self._deliver(head)
 
+    def eof_received(self) -> bool:
+        return False  # it will not listen to another request either
+
+    def pause_writing(self) -> None:
+        """Nothing to do: there is one request at a time, and it is whole."""
+
+    def resume_writing(self) -> None:
+        """See `pause_writing`."""
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._closed = True
         if self._busy:

@@ -5,15 +5,18 @@ silent has taken the events is not ours to guess (RFC 9110 §9.2.2).
 """
 
 import asyncio
+import socket
 import ssl
 from typing import cast
 from urllib.parse import urlsplit
 
 import msgspec
 import structlog
+from aiohappyeyeballs import start_connection
 
 from enforcement_gateway.counters import Counters
 from enforcement_gateway.domain.denials import Reason
+from enforcement_gateway.sockets.loop import running_loop
 from enforcement_gateway.upstream.answers import Answers
 from enforcement_gateway.upstream.connection import Owner, UpstreamConnection
 from enforcement_gateway.upstream.known_answers import KnownAnswers
@@ -170,18 +173,11 @@ class Pool(Owner):
         self._silence.close()
 
     async def _connect(self, request: bytes, answers: Answers) -> None:
-        loop = asyncio.get_running_loop()
         origin = self.origin
         connection = UpstreamConnection(self, self._answer_timeout, self._known_answers)
         try:
             async with asyncio.timeout(self._connect_timeout):
-                await loop.create_connection(
-                    lambda: cast("asyncio.Protocol", connection),
-                    origin.host,
-                    origin.port,
-                    ssl=self._tls,
-                    server_hostname=origin.host if self._tls is not None else None,
-                )
+                await self._reach(origin, connection)
         except TimeoutError:
             answers.answer_failed(Reason.UPSTREAM_CONNECT_TIMEOUT)
             return
@@ -198,3 +194,20 @@ class Pool(Owner):
             return
         self.adopt(connection)
         connection.send(request, answers)
+
+    async def _reach(self, origin: Origin, connection: UpstreamConnection) -> None:
+        """Connect to one of its addresses, in their order."""
+        loop = running_loop()
+        addresses = await loop.getaddrinfo(
+            origin.host, origin.port, type=socket.SOCK_STREAM
+        )
+        connected = await start_connection(addresses, loop=loop)
+        if self._tls is None:
+            loop.attach(connected, connection)
+        else:
+            await loop.create_connection(
+                lambda: cast("asyncio.Protocol", connection),
+                sock=connected,
+                ssl=self._tls,
+                server_hostname=origin.host,
+            )

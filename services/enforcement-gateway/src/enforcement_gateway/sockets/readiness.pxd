@@ -1,0 +1,21 @@
+# Types for the compiled build (ADR 26). The source beside it runs as it is.
+import cython
+
+
+cdef class Watched:
+    cpdef on_ready(self, long events)
+    cpdef flush(self)
+
+
+cdef class Readiness:
+    cdef object _epoll
+    cdef object _others
+    cdef int _others_descriptor
+    cdef dict _watched
+    cdef public list written
+
+    @cython.locals(watched=Watched, written=list)
+    cdef _flush(self)
+
+    @cython.locals(told=list, one=tuple, watched=Watched, descriptor=int, events=long)
+    cpdef list select(self, timeout=*)

@@ -1,0 +1,110 @@
+"""What the kernel tells is ready: the connections of the data path, then all else.
+
+The loop asks this instead of a selector of the standard library. A connection of the
+data path is told at once and by itself; for it no handle is made and put in a queue.
+"""
+
+import select
+import selectors
+from collections.abc import Mapping
+from typing import Any
+
+MOST_AT_ONCE = 512
+"""Descriptors that are told before the loop comes to its other work."""
+
+
+class Watched:
+    """What is told. A class to inherit from, so that C may call it as C does."""
+
+    __slots__ = ()
+
+    def on_ready(self, events: int) -> None:
+        """`events`: bits of epoll. Must not raise."""
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        """Send what was written since the kernel was asked last. Must not raise."""
+        raise NotImplementedError
+
+
+class Readiness:
+    """A `selectors.BaseSelector`, without the base that C could not have.
+
+    The standard library's own selector, with all that the loop has registered, stands
+    within as one more descriptor.
+    """
+
+    __slots__ = ("_epoll", "_others", "_others_descriptor", "_watched", "written")
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._others = selectors.EpollSelector()
+        self._others_descriptor = self._others.fileno()
+        self._epoll.register(self._others_descriptor, select.EPOLLIN)
+        self._watched: dict[int, Watched] = {}
+        self.written: list[Watched] = []
+
+    def watch(self, descriptor: int, watched: Watched, events: int) -> None:
+        """Tell it from now on."""
+        self._watched[descriptor] = watched
+        self._epoll.register(descriptor, events)
+
+    def forget(self, descriptor: int) -> None:
+        """Tell it no more, not even what the kernel has said already."""
+        if self._watched.pop(descriptor, None) is not None:
+            self._epoll.unregister(descriptor)
+
+    # --- asked by the loop ---
+
+    def select(
+        self, timeout: float | None = None
+    ) -> list[tuple[selectors.SelectorKey, int]]:
+        """Tell who is ready, and return what else is. `timeout` in seconds."""
+        others: list[tuple[selectors.SelectorKey, int]] = []
+        if self.written:  # by a task; what that leads to must not wait for the kernel
+            self._flush()
+            timeout = 0
+        told = self._epoll.poll(-1 if timeout is None else timeout, MOST_AT_ONCE)
+        for descriptor, events in told:
+            watched = self._watched.get(descriptor)
+            if watched is not None:
+                watched.on_ready(events)
+            elif descriptor == self._others_descriptor:
+                others = self._others.select(0)
+        if self.written:
+            self._flush()
+        return others
+
+    def _flush(self) -> None:
+        """All that was written goes out together, when everyone was told.
+
+        Whom it is for may sleep, and is then woken once and finds more, instead of
+        being woken, and going back to sleep, for each.
+        """
+        written, self.written = self.written, []
+        for watched in written:
+            watched.flush()
+
+    def register(
+        self, fileobj: int, events: int, data: object = None
+    ) -> selectors.SelectorKey:
+        return self._others.register(fileobj, events, data)
+
+    def unregister(self, fileobj: int) -> selectors.SelectorKey:
+        return self._others.unregister(fileobj)
+
+    def modify(
+        self, fileobj: int, events: int, data: object = None
+    ) -> selectors.SelectorKey:
+        return self._others.modify(fileobj, events, data)
+
+    def get_key(self, fileobj: int) -> selectors.SelectorKey:
+        return self._others.get_key(fileobj)
+
+    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
+        return self._others.get_map()
+
+    def close(self) -> None:
+        self._watched.clear()
+        self._epoll.close()
+        self._others.close()

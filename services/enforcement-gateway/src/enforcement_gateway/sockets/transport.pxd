@@ -1,0 +1,40 @@
+# Types for the compiled build (ADR 26). The source beside it runs as it is.
+import cython
+
+from enforcement_gateway.sockets cimport kernel
+from enforcement_gateway.sockets.readiness cimport Readiness, Watched
+
+cdef Py_ssize_t HIGH_WATER
+cdef int READS_IN_A_ROW
+cdef long _READABLE, _WRITABLE, _ENDED, _BROKEN, _AGAIN
+
+
+cdef class SocketTransport(Watched):
+    cdef object _loop
+    cdef Readiness _readiness
+    cdef object _socket
+    cdef int _descriptor
+    cdef object _protocol
+    cdef object _receive
+    cdef list _unsent
+    cdef Py_ssize_t _start
+    cdef Py_ssize_t _unsent_size
+    cdef Py_ssize_t _high_water
+    cdef bint _blocked
+    cdef bint _closing
+    cdef bint _lost
+    cdef bint _ended
+    cdef bint _paused
+    cdef bint _stirred
+    cdef bint _congested
+    cdef bint _shuts
+
+    cpdef bint is_closing(self)
+    cpdef Py_ssize_t get_write_buffer_size(self)
+    cpdef write(self, bytes data)
+    @cython.locals(data=bytes)
+    cpdef on_ready(self, long events)
+    @cython.locals(unsent=list, data=bytes, sent=Py_ssize_t)
+    cpdef flush(self)
+    cdef _tell_of_congestion(self)
+    cpdef _lose(self, error)

@@ -1,0 +1,272 @@
+"""Connections on the loop of a worker: nothing is lost, or told twice, or stuck."""
+
+import asyncio
+import os
+import resource
+import socket
+
+import pytest
+from structlog.testing import capture_logs
+
+from enforcement_gateway.sockets import listener as listeners
+from enforcement_gateway.sockets.kernel import READ_SIZE
+from enforcement_gateway.sockets.loop import running_loop
+from enforcement_gateway.sockets.readiness import Readiness, Watched
+from tollgate.testing.waiting import until
+
+
+class Recorder:
+    """A protocol that notes what it is told."""
+
+    def __init__(self, *, stays=False, closes=False, fails_at=None):
+        self.told = []
+        self.received = b""
+        self.stays = stays
+        self.closes = closes
+        self.fails_at = fails_at
+
+    def _note(self, what):
+        self.told.append(what)
+        if what == self.fails_at:
+            raise RuntimeError(what)
+
+    def connection_made(self, transport):
+        self.transport = transport
+        self._note("made")
+
+    def data_received(self, data):
+        self.received += data
+        self._note("data")
+        if self.closes:
+            self.transport.close()
+
+    def eof_received(self):
+        self._note("eof")
+        return self.stays
+
+    def pause_writing(self):
+        self._note("pause")
+
+    def resume_writing(self):
+        self._note("resume")
+
+    def connection_lost(self, exc):
+        self.error = exc
+        self._note("lost")
+
+
+def attach(**how):
+    """A recorder on one end of a TCP connection, and the other end, which blocks."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        theirs = socket.create_connection(server.getsockname())
+        ours, _ = server.accept()
+    recorder = Recorder(**how)
+    running_loop().attach(ours, recorder)
+    return recorder, theirs
+
+
+async def read_all(theirs):
+    """All that comes until the end, read beside the loop."""
+
+    def read():
+        with theirs, theirs.makefile("rb") as file:
+            return file.read()
+
+    return await asyncio.to_thread(read)
+
+
+LARGE = os.urandom(1000) * 8000
+"""More than any socket takes at once, and different at every place of a buffer."""
+
+
+class TestWriting:
+    async def test_a_task_alone_has_its_octets_sent(self):
+        """No descriptor becomes ready that would take the loop there."""
+        recorder, theirs = attach()
+        with theirs:
+            recorder.transport.write(b"one ")
+            recorder.transport.write(b"two")
+            assert await asyncio.to_thread(theirs.recv, 100) == b"one two"
+        await until(lambda: "lost" in recorder.told)
+
+    @pytest.mark.parametrize("pieces", [1, 7, 8000])
+    async def test_all_of_it_goes_before_the_end(self, pieces):
+        recorder, theirs = attach()
+        size = len(LARGE) // pieces
+        written = [LARGE[at * size : at * size + size] for at in range(pieces)]
+        for piece in written:
+            recorder.transport.write(piece)
+        assert recorder.transport.get_write_buffer_size() > 0
+        recorder.transport.close()
+        recorder.transport.write(b"too late")
+        assert await read_all(theirs) == b"".join(written)
+        await until(lambda: "lost" in recorder.told)
+        assert recorder.error is None
+        assert recorder.told.count("pause") == recorder.told.count("resume") == 1
+
+    async def test_pauses_and_goes_on_as_often_as_needed(self):
+        recorder, theirs = attach()
+        received = asyncio.create_task(read_all(theirs))
+        for turn in range(1, 4):
+            recorder.transport.write(LARGE)
+            await until(lambda turn=turn: recorder.told.count("resume") == turn)
+            assert recorder.told.count("pause") == turn
+        recorder.transport.close()
+        assert await received == LARGE * 3
+
+    async def test_our_end_is_told_after_all_was_sent_and_theirs_is_heard(self):
+        recorder, theirs = attach()
+        recorder.transport.write(LARGE)
+        recorder.transport.write_eof()
+
+        def answer():
+            with theirs, theirs.makefile("rb") as file:
+                received = file.read()
+                theirs.sendall(b"all of it")
+                return received
+
+        assert await asyncio.to_thread(answer) == LARGE
+        await until(lambda: "lost" in recorder.told)
+        assert recorder.received == b"all of it"
+
+    async def test_to_who_has_left_is_an_end_with_a_reason(self):
+        recorder, theirs = attach(stays=True)
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        recorder.transport.write(LARGE)
+        theirs.close()
+        await until(lambda: "lost" in recorder.told)
+        assert isinstance(recorder.error, ConnectionError)
+        assert recorder.transport.get_write_buffer_size() == 0
+
+
+class TestReadiness:
+    def test_does_not_wait_after_it_has_sent_what_tasks_wrote(self):
+        """What came of that, as the end of a connection, is on the loop's queue."""
+
+        class Written(Watched):
+            def flush(self):
+                sent.append(self)
+
+        sent = []
+        readiness = Readiness()
+        readiness.written.append(Written())
+        assert readiness.select("a time that no kernel would take") == []
+        assert len(sent) == 1
+        with pytest.raises(TypeError):
+            readiness.select("a time that no kernel would take")
+        readiness.close()
+
+
+class TestReading:
+    async def test_everything_comes_however_much_at_once(self):
+        recorder, theirs = attach()
+        await asyncio.to_thread(theirs.sendall, LARGE)
+        theirs.close()
+        await until(lambda: "lost" in recorder.told)
+        assert recorder.received == LARGE
+        assert recorder.told[-2:] == ["eof", "lost"]
+
+    @pytest.mark.parametrize("size", [1, READ_SIZE - 1, READ_SIZE, READ_SIZE + 1])
+    async def test_the_end_is_heard_with_what_came_before(self, size):
+        recorder, theirs = attach()
+        theirs.sendall(b"x" * size)
+        theirs.close()
+        await until(lambda: "lost" in recorder.told)
+        assert recorder.received == b"x" * size
+
+    async def test_what_came_while_it_paused_is_read_when_it_goes_on(self):
+        recorder, theirs = attach()
+        recorder.transport.pause_reading()
+        theirs.sendall(b"early")
+        other, beside = attach()
+        beside.sendall(b"x")
+        await until(lambda: other.received)  # the loop has asked the kernel since
+        assert recorder.received == b""
+        recorder.transport.resume_reading()
+        await until(lambda: recorder.received == b"early")
+        theirs.close()
+        beside.close()
+        await until(lambda: "lost" in recorder.told)
+
+    async def test_nothing_is_told_after_closing(self):
+        recorder, theirs = attach()
+        with theirs:
+            theirs.sendall(b"never read")
+            recorder.transport.close()
+            recorder.transport.close()
+            recorder.transport.abort()
+            await until(lambda: "lost" in recorder.told)
+            assert recorder.told == ["made", "lost"]
+
+    async def test_nothing_more_is_read_for_who_closes_at_what_came(self):
+        recorder, theirs = attach(closes=True)
+        recorder.transport.pause_reading()
+        await asyncio.to_thread(theirs.sendall, b"x" * 3 * READ_SIZE)
+        recorder.transport.resume_reading()
+        await until(lambda: "lost" in recorder.told)
+        theirs.close()
+        assert recorder.told == ["made", "data", "lost"]
+
+    async def test_one_that_stays_may_answer_and_hears_of_a_break(self):
+        recorder, theirs = attach(stays=True)
+        theirs.shutdown(socket.SHUT_WR)
+        await until(lambda: "eof" in recorder.told)
+        recorder.transport.write(b"still here")
+        assert await asyncio.to_thread(theirs.recv, 100) == b"still here"
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        theirs.close()
+        await until(lambda: "lost" in recorder.told)
+
+
+class TestFaults:
+    @pytest.mark.parametrize("at", ["made", "data", "eof", "resume"])
+    async def test_a_protocol_that_raises_ends_its_connection_only(self, at):
+        reported = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: reported.append(context))
+        recorder, theirs = attach(fails_at=at)
+        healthy, beside = attach()
+        if at == "resume":
+            recorder.transport.write(LARGE)
+            await read_all(theirs)  # all of it was taken before it raised
+        else:
+            theirs.sendall(b"x")
+            theirs.shutdown(socket.SHUT_WR)
+        await until(lambda: "lost" in recorder.told)
+        theirs.close()
+        assert [str(each["exception"]) for each in reported] == [at]
+        with beside:
+            beside.sendall(b"hello")
+            await until(lambda: healthy.received == b"hello")
+
+
+class TestListener:
+    async def test_waits_for_descriptors_when_there_are_none(self, monkeypatch):
+        monkeypatch.setattr(listeners, "PAUSE_SECONDS", 0.1)
+        served = []
+
+        def make():
+            served.append(Recorder())
+            return served[-1]
+
+        listener = running_loop().listen([socket.create_server(("127.0.0.1", 0))], make)
+        waiting = socket.create_connection(listener.sockets[0].getsockname())
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        spare = os.dup(0)
+        os.close(spare)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (spare, hard))
+        try:
+            with capture_logs() as logged:
+                for _ in range(5):
+                    await asyncio.sleep(0)
+            assert not served
+            assert [line["log_level"] for line in logged] == ["warning"]
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        with waiting:
+            waiting.sendall(b"patient")
+            await until(lambda: served and served[0].received == b"patient")
+        listener.close()
+        listener.close()
+        assert listener.sockets == ()
+        await until(lambda: "lost" in served[0].told)

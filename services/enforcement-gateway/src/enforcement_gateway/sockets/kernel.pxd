@@ -1,7 +1,7 @@
 # The same as in the source beside it, which is not compiled, for modules that are.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_SetFromErrno
-from libc.errno cimport EAGAIN, EINTR, errno
+from libc.errno cimport EINTR, errno
 
 cdef extern from "sys/socket.h" nogil:
     enum: MSG_DONTWAIT
@@ -13,31 +13,29 @@ cdef enum:
     READ_SIZE = 65536
 
 
-cdef inline bytes receive(int descriptor):
+cdef inline bytes receive(int descriptor, Py_ssize_t size):
     cdef char into[READ_SIZE]
-    cdef ssize_t size
+    cdef ssize_t received
+    if size > READ_SIZE:
+        size = READ_SIZE
     while True:
-        size = c_receive(descriptor, into, READ_SIZE, MSG_DONTWAIT)
-        if size >= 0:
-            return PyBytes_FromStringAndSize(into, size)
-        if errno == EAGAIN:
-            return None
+        received = c_receive(descriptor, into, size, MSG_DONTWAIT)
+        if received >= 0:
+            return PyBytes_FromStringAndSize(into, received)
         if errno != EINTR:
             PyErr_SetFromErrno(OSError)
 
 
-cdef inline Py_ssize_t send(int descriptor, bytes data, Py_ssize_t start) except -1:
-    cdef ssize_t size
+cdef inline Py_ssize_t send(int descriptor, bytes data) except -1:
+    cdef ssize_t sent
     while True:
-        size = c_send(
+        sent = c_send(
             descriptor,
-            PyBytes_AS_STRING(data) + start,
-            PyBytes_GET_SIZE(data) - start,
+            PyBytes_AS_STRING(data),
+            PyBytes_GET_SIZE(data),
             MSG_DONTWAIT | MSG_NOSIGNAL,
         )
-        if size >= 0:
-            return size
-        if errno == EAGAIN:
-            return 0
+        if sent >= 0:
+            return sent
         if errno != EINTR:
             PyErr_SetFromErrno(OSError)

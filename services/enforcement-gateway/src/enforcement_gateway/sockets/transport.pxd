@@ -4,7 +4,7 @@ import cython
 from enforcement_gateway.sockets cimport kernel
 from enforcement_gateway.sockets.readiness cimport Readiness, Watched
 
-cdef Py_ssize_t HIGH_WATER
+cdef Py_ssize_t HIGH_WATER, LARGEST_PIECE
 cdef int READS_IN_A_ROW
 cdef long _READABLE, _WRITABLE, _ENDED, _BROKEN, _AGAIN
 
@@ -34,7 +34,7 @@ cdef class SocketTransport(Watched):
     cpdef write(self, bytes data)
     @cython.locals(data=bytes)
     cpdef on_ready(self, long events)
-    @cython.locals(unsent=list, data=bytes, sent=Py_ssize_t)
+    @cython.locals(unsent=list, data=bytes, start=Py_ssize_t, sent=Py_ssize_t)
     cpdef flush(self)
     cdef _tell_of_congestion(self)
     cpdef _lose(self, error)

@@ -18,6 +18,9 @@ READS_IN_A_ROW = 16
 HIGH_WATER = 64 * 1024
 """Unsent octets above which the protocol is told to pause; at a quarter, to go on."""
 
+LARGEST_PIECE = 256 * 1024
+"""Octets that are copied to be sent again, after the kernel took only the start."""
+
 _EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 """What the kernel tells: changes. It is asked for them once, when the connection comes,
 and not again when that waits for something else."""
@@ -189,11 +192,11 @@ class SocketTransport(Watched):
                     self._stirred = True
                     return
                 try:
-                    data = kernel.receive(self._descriptor)
+                    data = kernel.receive(self._descriptor, kernel.READ_SIZE)
+                except BlockingIOError:
+                    return
                 except OSError as error:
                     self._lose(error)
-                    return
-                if data is None:
                     return
                 if not data:
                     self._ended = True
@@ -219,18 +222,26 @@ class SocketTransport(Watched):
             unsent = self._unsent = [b"".join(unsent)]
         while unsent:
             data = unsent[0]
+            start = self._start
+            if start:
+                data = data[start : start + LARGEST_PIECE]
             try:
-                sent = kernel.send(self._descriptor, data, self._start)
+                sent = kernel.send(self._descriptor, data)
+            except BlockingIOError:
+                sent = 0
             except OSError as error:
                 self._lose(error)
                 return
             self._unsent_size -= sent
-            self._start += sent
-            if self._start < len(data):
+            if sent < len(data):
+                self._start = start + sent
                 self._blocked = True  # until the kernel tells that there is room
                 break
-            self._start = 0
-            del unsent[0]
+            if start + sent < len(unsent[0]):
+                self._start = start + sent
+            else:
+                self._start = 0
+                del unsent[0]
         if self._congested or unsent:
             try:
                 self._tell_of_congestion()

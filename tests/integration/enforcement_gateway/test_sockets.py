@@ -1,9 +1,11 @@
 """Connections on the loop of a worker: nothing is lost, or told twice, or stuck."""
 
 import asyncio
+import gc
 import os
 import resource
 import socket
+import weakref
 
 import pytest
 from structlog.testing import capture_logs
@@ -206,6 +208,19 @@ class TestReading:
         await until(lambda: "lost" in recorder.told)
         theirs.close()
         assert recorder.told == ["made", "data", "lost"]
+
+    async def test_who_was_told_of_the_end_is_let_go(self):
+        recorder, theirs = attach()
+        theirs.close()
+        told = recorder.told
+        await until(lambda: "lost" in told)
+        held = weakref.ref(recorder)
+        gc.disable()
+        try:
+            del recorder
+            assert held() is None
+        finally:
+            gc.enable()
 
     async def test_one_that_stays_may_answer_and_hears_of_a_break(self):
         recorder, theirs = attach(stays=True)

@@ -293,3 +293,5 @@ class SocketTransport(Watched):
             self._protocol.connection_lost(error)
         finally:
             self._socket.close()
+            # It holds this: a cycle would keep both until garbage is collected.
+            self._protocol = self._receive = None  # type: ignore[assignment]

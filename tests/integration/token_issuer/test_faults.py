@@ -414,6 +414,9 @@ class TestLimits:
             for path in ("/token", "/revoke", "/introspect"):
                 limited = await issuer.post_form(path, form, headers=spoofed)
                 assert limited.status == 429
+            good = issuer.token_form(app)
+            limited = await issuer.post_form("/token", good, headers=attacker)
+            assert limited.status == 429, "what would be a token is no exception"
             assert (
                 await issuer.post_form(
                     "/token", issuer.token_form(app), headers=elsewhere

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from urllib.parse import urlsplit
 
 import msgspec
@@ -11,6 +12,8 @@ from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from token_issuer import application
+from token_issuer.patience import Patience
 from token_issuer.settings import Settings
 from token_issuer.testing.issuer import ISSUER, IssuerUnderTest, serving
 from token_issuer.testing.registry import RegisteredApp
@@ -206,6 +209,23 @@ async def test_the_plain_request_is_answered_in_front(
 
     assert (await issuer.ask_for_token(app)).headers.get("Server") == "tollgate"
     assert "Server" not in (await behind.ask_for_token(app)).headers
+
+
+@pytest.mark.parametrize("claims", [{}, {"exp": 1}], ids=["a token", "a refusal"])
+async def test_nobody_waits_any_more_who_was_answered(
+    settings: Settings,
+    app: RegisteredApp,
+    claims: dict[str, object],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else the place of each would be lost, and after a thousand all be refused."""
+    monkeypatch.setattr(application, "Patience", partial(Patience, max_held=2))
+    async with serving(settings) as issuer:
+        statuses = [
+            (await issuer.post_form("/token", issuer.token_form(app, **claims))).status
+            for _ in range(5)
+        ]
+    assert statuses == [401 if claims else 200] * 5
 
 
 async def test_both_count_alike(

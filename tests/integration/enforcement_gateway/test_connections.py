@@ -87,6 +87,7 @@ class TestBackPressure:
         gateway.upstream.answer_with(ok_with(b"x" * MEBIBYTE))
         client = await deaf_client(gateway)
         await client.send(gateway.request(gateway.batch("open-key")) * pipelined)
+        await gateway.upstream.until(lambda: len(gateway.upstream.requests) > 0)
         asked = await gateway.at_rest(lambda: len(gateway.upstream.requests))
         assert 0 < asked < pipelined / 2, "kernel buffers, and no more"
         client.writer.transport.resume_reading()

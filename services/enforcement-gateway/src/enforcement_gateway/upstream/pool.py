@@ -198,9 +198,17 @@ class Pool(Owner):
     async def _reach(self, origin: Origin, connection: UpstreamConnection) -> None:
         """Connect to one of its addresses, in their order."""
         loop = running_loop()
-        addresses = await loop.getaddrinfo(
-            origin.host, origin.port, type=socket.SOCK_STREAM
-        )
+        try:  # an address needs no thread that asks for it
+            addresses = socket.getaddrinfo(
+                origin.host,
+                origin.port,
+                type=socket.SOCK_STREAM,
+                flags=socket.AI_NUMERICHOST,
+            )
+        except socket.gaierror:
+            addresses = await loop.getaddrinfo(
+                origin.host, origin.port, type=socket.SOCK_STREAM
+            )
         connected = await start_connection(addresses, loop=loop)
         if self._tls is None:
             loop.attach(connected, connection)

@@ -1,12 +1,16 @@
 """The address of the data port: checked by the parent, shared by the workers."""
 
 import contextlib
+import errno
 import socket
 import ssl
 from collections.abc import Iterator
+from typing import Any
 
 from enforcement_gateway.settings import Settings
 from tollgate.http.server import CannotListen
+
+_NOT_OURS = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
 def tls_of(settings: Settings) -> ssl.SSLContext | None:
@@ -43,26 +47,50 @@ def reserved(settings: Settings) -> Iterator[None]:
 
 
 def bind(settings: Settings, *, shared: bool) -> list[socket.socket]:
-    """A socket for each address of the host, not listening; or `CannotListen`."""
+    """A socket for each address of the host, not listening; or `CannotListen`.
+
+    A family of addresses that this machine does not have is left out if it has the
+    other: `localhost` is both in most tables of hosts.
+    """
+    place = f"{settings.host}:{settings.port}"
     bound: list[socket.socket] = []
+    missing: OSError | None = None
     try:
-        for family, kind, _, _, address in socket.getaddrinfo(
+        infos = socket.getaddrinfo(
             settings.host,
             settings.port,
             type=socket.SOCK_STREAM,
             flags=socket.AI_PASSIVE,
-        ):
-            holder = socket.socket(family, kind)
-            bound.append(holder)
-            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, True)
-            if shared:
-                holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, True)
-            if family == socket.AF_INET6:  # the other one has a socket of its own
-                holder.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, True)
-            holder.bind(address)
+        )
+        # Each once: a table of hosts may lead to the same address by two lines.
+        for family, kind, _, _, address in dict.fromkeys(infos):
+            try:
+                bound.append(_bind(family, kind, address, shared=shared))
+            except OSError as error:
+                if error.errno not in _NOT_OURS:
+                    raise
+                missing = error
     except OSError as error:
         for holder in bound:
             holder.close()
-        place = f"{settings.host}:{settings.port}"
         raise CannotListen(f"cannot listen on {place}: {error.strerror}") from None
+    if not bound and missing is not None:
+        raise CannotListen(f"cannot listen on {place}: {missing.strerror}")
     return bound
+
+
+def _bind(
+    family: int, kind: int, address: tuple[Any, ...], *, shared: bool
+) -> socket.socket:
+    holder = socket.socket(family, kind)
+    try:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, True)
+        if shared:
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, True)
+        if family == socket.AF_INET6:  # the other one has a socket of its own
+            holder.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, True)
+        holder.bind(address)
+    except OSError:
+        holder.close()
+        raise
+    return holder

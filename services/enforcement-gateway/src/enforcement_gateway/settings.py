@@ -4,14 +4,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta
 
 from enforcement_gateway.upstream.forwarding import UpstreamAuthorization
 from enforcement_gateway.upstream.pool import Origin
-from tollgate.http.addresses import Network, parse_networks
 from tollgate.http.server import Listener
 from tollgate.oauth.scopes import DEFAULT_AUDIENCES, Scope
+from tollgate.service_settings import (
+    FunctionsAudience,
+    Port,
+    PublicApiAudience,
+    ServiceSettings,
+    TrackingApiAudience,
+)
 from tollgate.settings import Secret
 
 PREFIX = "ENFORCEMENT_GATEWAY"
@@ -23,7 +28,8 @@ MAX_DRAINING = timedelta(seconds=22)
 """All of the end together is less than half a minute."""
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(ServiceSettings, frozen=True, kw_only=True):
+    port: Port = 8083
     issuer: Annotated[
         str, Meta(description="identifier of the issuer whose tokens are accepted")
     ]
@@ -40,9 +46,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     issuer_feed_secret: Annotated[
         Secret, Meta(description="the credential for that log")
     ]
-    amqp_url: Annotated[Secret, Meta(description="the broker, as this service's user")]
-    host: Annotated[str, Meta(description="address to listen on")] = "127.0.0.1"
-    port: Annotated[int, Meta(ge=1, le=65535, description="port to listen on")] = 8083
     status_host: Annotated[
         str, Meta(description="address of health, metrics and status")
     ] = "127.0.0.1"
@@ -90,28 +93,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     admin_prefix: Annotated[
         str, Meta(description="path under which the admin API is offered")
     ] = "/admin"
-    tracking_api_audience: Annotated[
-        str, Meta(description="`aud` of tokens for the tracking API")
-    ] = DEFAULT_AUDIENCES[Scope.TRACKING_API_WRITE]
-    functions_audience: Annotated[
-        str, Meta(description="`aud` of tokens for source functions")
-    ] = DEFAULT_AUDIENCES[Scope.FUNCTIONS_WRITE]
-    public_api_audience: Annotated[
-        str, Meta(description="`aud` of tokens for the admin API")
-    ] = DEFAULT_AUDIENCES[Scope.PUBLIC_API_READ_WRITE]
-    trusted_proxies: Annotated[
-        tuple[str, ...],
-        Meta(
-            description="addresses or networks of proxies whose X-Forwarded-For is "
-            "believed"
-        ),
-    ] = ()
-    tls_certificate: Annotated[
-        Path | None, Meta(description="PEM chain, to speak TLS on the data port")
-    ] = None
-    tls_private_key: Annotated[
-        Path | None, Meta(description="PEM key of that certificate")
-    ] = None
+    tracking_api_audience: TrackingApiAudience = DEFAULT_AUDIENCES[
+        Scope.TRACKING_API_WRITE
+    ]
+    functions_audience: FunctionsAudience = DEFAULT_AUDIENCES[Scope.FUNCTIONS_WRITE]
+    public_api_audience: PublicApiAudience = DEFAULT_AUDIENCES[
+        Scope.PUBLIC_API_READ_WRITE
+    ]
     upstream_connections: Annotated[
         int, Meta(ge=1, description="connections to an upstream, per worker")
     ] = 512
@@ -134,24 +122,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "modules on the way of every request"
         ),
     ] = False
-    drain_delay: Annotated[
-        timedelta,
-        Meta(
-            description="how long it says that it is not ready before it takes no more "
-            "connections"
-        ),
-    ] = timedelta(0)
     drain_time: Annotated[
         timedelta, Meta(description="given to requests under way at the end")
     ] = timedelta(seconds=15)
 
     def __post_init__(self) -> None:
         """Raises `ValueError` for what types cannot say."""
+        super().__post_init__()
         for url in (self.upstream_url, self.functions_url, self.admin_url):
             if url is not None:
                 Origin.of(url)
-        if (self.tls_certificate is None) != (self.tls_private_key is None):
-            raise ValueError("TLS needs both a certificate and a private key")
         if not self.admin_prefix.startswith("/") or self.admin_prefix.endswith("/"):
             raise ValueError("the admin prefix begins with a slash and ends without")
         if self.drain_delay + self.drain_time > MAX_DRAINING:
@@ -160,7 +140,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 f"drain_delay and drain_time exceed {seconds:g} s together"
             )
         _ = self.status_listener
-        _ = self.proxies
 
     @property
     def audiences(self) -> dict[Scope, str]:
@@ -179,7 +158,3 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             drain_delay=self.drain_delay,
             patience=STATUS_PATIENCE,
         )
-
-    @property
-    def proxies(self) -> tuple[Network, ...]:
-        return parse_networks(self.trusted_proxies)

@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-import msgspec
 from msgspec import Meta
 
 from token_issuer.access_tokens import MAX_LIFETIME
 from token_issuer.key_life import KeyPolicy
 from token_issuer.sealing import KEY_SIZE
-from tollgate.http.addresses import Network, parse_networks
-from tollgate.http.server import Listener
 from tollgate.messaging.feed import FeedReader
 from tollgate.oauth.scopes import DEFAULT_AUDIENCES, Scope
+from tollgate.service_settings import (
+    FunctionsAudience,
+    OwnerSettings,
+    Port,
+    PublicApiAudience,
+    TrackingApiAudience,
+)
 from tollgate.settings import Secret
 
 PREFIX = "TOKEN_ISSUER"
@@ -29,7 +33,8 @@ TAIL_MARGIN = timedelta(days=1)
 """For replicas that sign a little longer than they should, and for clocks."""
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(OwnerSettings, frozen=True, kw_only=True):
+    port: Port = 8082
     issuer: Annotated[
         str,
         Meta(
@@ -37,14 +42,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "without a slash at the end; https but on loopback"
         ),
     ]
-    database_url: Annotated[
-        Secret, Meta(description="the database, as the role that may append")
-    ]
-    owner_database_url: Annotated[
-        Secret | None,
-        Meta(description="the same as its owner; only `migrate` needs it"),
-    ] = None
-    amqp_url: Annotated[Secret, Meta(description="the broker, as this service's user")]
     registry_url: Annotated[
         str, Meta(description="the app-registry, whose log is read from there")
     ]
@@ -59,28 +56,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "private signing keys, all of them decrypt"
         ),
     ]
-    host: Annotated[str, Meta(description="address to listen on")] = "127.0.0.1"
-    port: Annotated[int, Meta(ge=1, le=65535, description="port to listen on")] = 8082
-    tls_certificate: Annotated[
-        Path | None, Meta(description="PEM chain, to speak TLS")
-    ] = None
-    tls_private_key: Annotated[
-        Path | None, Meta(description="PEM key of that certificate")
-    ] = None
-    drain_delay: Annotated[
-        timedelta,
-        Meta(
-            description="how long after SIGTERM connections are still accepted, while "
-            "`/readyz` says no already"
-        ),
-    ] = timedelta(0)
-    trusted_proxies: Annotated[
-        tuple[str, ...],
-        Meta(
-            description="addresses or networks of proxies whose X-Forwarded-For is "
-            "believed"
-        ),
-    ] = ()
     feed_readers: Annotated[
         tuple[FeedReader, ...],
         Meta(
@@ -96,13 +71,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "token; two during a change"
         ),
     ] = ()
-    max_age: Annotated[
-        timedelta,
-        Meta(
-            description="how old a view of the tokens log may be anywhere before it "
-            "decides nothing any more"
-        ),
-    ] = timedelta(minutes=5)
     signing_alg: Annotated[
         Literal["ES256", "RS256"],
         Meta(description="algorithm of the signing keys that are made from now on"),
@@ -110,15 +78,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     signing_key_interval: Annotated[
         timedelta, Meta(description="how long a signing key signs")
     ] = timedelta(days=90)
-    tracking_api_audience: Annotated[
-        str, Meta(description="`aud` of tokens for the tracking API")
-    ] = DEFAULT_AUDIENCES[Scope.TRACKING_API_WRITE]
-    functions_audience: Annotated[
-        str, Meta(description="`aud` of tokens for source functions")
-    ] = DEFAULT_AUDIENCES[Scope.FUNCTIONS_WRITE]
-    public_api_audience: Annotated[
-        str, Meta(description="`aud` of tokens for the admin API")
-    ] = DEFAULT_AUDIENCES[Scope.PUBLIC_API_READ_WRITE]
+    tracking_api_audience: TrackingApiAudience = DEFAULT_AUDIENCES[
+        Scope.TRACKING_API_WRITE
+    ]
+    functions_audience: FunctionsAudience = DEFAULT_AUDIENCES[Scope.FUNCTIONS_WRITE]
+    public_api_audience: PublicApiAudience = DEFAULT_AUDIENCES[
+        Scope.PUBLIC_API_READ_WRITE
+    ]
     tokens_per_minute: Annotated[
         int,
         Meta(ge=1, description="tokens that one app may ask one process for"),
@@ -150,25 +116,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Raises `ValueError` for what types cannot say."""
-        _ = self.listener
+        super().__post_init__()
         _require_issuer(self.issuer)
         for key in self.key_encryption_keys:
             _octets_of(key)
-        _ = self.proxies
         if not self.key_encryption_keys:
             raise ValueError("give at least one key-encryption key")
-
-    @property
-    def listener(self) -> Listener:
-        """Where the service listens, and how."""
-        return Listener(
-            host=self.host,
-            port=self.port,
-            tls_certificate=self.tls_certificate,
-            tls_private_key=self.tls_private_key,
-            trusted_proxies=self.proxies,
-            drain_delay=self.drain_delay,
-        )
 
     @property
     def audiences(self) -> dict[Scope, str]:
@@ -178,10 +131,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             Scope.FUNCTIONS_WRITE: self.functions_audience,
             Scope.PUBLIC_API_READ_WRITE: self.public_api_audience,
         }
-
-    @property
-    def proxies(self) -> tuple[Network, ...]:
-        return parse_networks(self.trusted_proxies)
 
     @property
     def key_policy(self) -> KeyPolicy:

@@ -156,6 +156,18 @@ class TestEnforce:
         view.record("oauth_app-app_1", TokenRevoked(jti="jti-1", expires_at=expiry))
         assert gate.decide(request) == Deny(Reason.TOKEN_REVOKED)
 
+    @pytest.mark.parametrize("which", ["registry", "tokens"])
+    def test_a_state_that_was_built_anew_counts(self, view, which) -> None:
+        gate, request = gate_of(view), asked("enforced-key", bearer=token())
+        for _ in range(2):  # once by the rules, once as one that is known
+            assert gate.decide(request) == Passed("app_1")
+        setattr(view, which, getattr(FoldedLogs(), which))
+        assert gate.decide(request) == Deny(
+            Reason.WRITE_KEY_UNKNOWN
+            if which == "registry"
+            else Reason.TOKEN_SIGNING_KEY_UNKNOWN
+        )
+
     def test_the_pixel_is_a_tracking_door(self, view) -> None:
         gate = gate_of(view)
         request = asked("enforced-key", door=Door.PIXEL)

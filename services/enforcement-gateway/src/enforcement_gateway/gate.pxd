@@ -1,9 +1,11 @@
 # Types for the compiled build (ADR 26). The source beside it runs as it is.
 import cython
 
+from enforcement_gateway cimport clocks
 from enforcement_gateway.counters cimport Counters
 from enforcement_gateway.domain.authorization cimport (
     Demand,
+    Grounds,
     KnownToken,
     admits_plainly,
     is_enforced,
@@ -22,12 +24,13 @@ cdef class Gate:
     cdef list _waiting
     cdef object _reading
     cdef Demand _to_track
+    cdef Grounds _grounds
 
     @cython.locals(known=KnownToken)
     cpdef decide(self, asked)
-    @cython.locals(view=View, wall=double)
+    @cython.locals(view=View, grounds=Grounds, wall=double)
     cpdef bint admits_plainly(self, KnownToken token, str write_key) except -1
-    @cython.locals(view=View)
+    @cython.locals(view=View, wall=double)
     cpdef _decide(self, asked)
     @cython.locals(view=View)
     cpdef refuses(self, token, bytes body)

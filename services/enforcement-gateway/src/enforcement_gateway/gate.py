@@ -6,11 +6,11 @@ something is unknown, the caller has `Gate.confirm` read the logs, and decides a
 
 import asyncio
 from collections.abc import Mapping
-from time import time as _wall
 from typing import Protocol
 
 import msgspec
 
+from enforcement_gateway import clocks
 from enforcement_gateway.body.last_write_key import last_write_key
 from enforcement_gateway.counters import Counters, WouldBeDenial
 from enforcement_gateway.credentials import (
@@ -23,6 +23,7 @@ from enforcement_gateway.domain.authorization import (
     Admit,
     Demand,
     Deny,
+    Grounds,
     KnownToken,
     Naming,
     admits_plainly,
@@ -39,7 +40,6 @@ from tollgate.events.registry import Enforcement
 from tollgate.messaging.subscription import NotLevel
 from tollgate.oauth.access_tokens import UnverifiedAccessToken, VerifiedAccessToken
 from tollgate.oauth.scopes import Scope
-from tollgate.projections.moments import boottime as _boottime
 
 
 class Asked(Protocol):
@@ -142,6 +142,7 @@ class Gate:
         self._reading: asyncio.Task[None] | None = None
         scope = SCOPES[_TRACKING]
         self._to_track = Demand(scope.value, audiences[scope])
+        self._grounds: Grounds | None = None
 
     def decide(self, asked: Asked) -> Passed | Deny:
         """Pass or deny, by what is known now."""
@@ -166,13 +167,14 @@ class Gate:
         """
         view = self._view
         view.look()
-        if not admits_plainly(
-            token, write_key, view.registry, view.tokens, self._to_track
-        ):
+        grounds = self._grounds
+        if grounds is None or not grounds.of(view.registry, view.tokens):
+            grounds = self._grounds = Grounds(view.registry, view.tokens)
+        if not admits_plainly(token, write_key, grounds, self._to_track):
             return False
         # The clocks after the view was read, never before.
-        wall = _wall()
-        return token.is_plainly_timely(wall) and view.fresh_at(_boottime(), wall)
+        wall = clocks.wall()
+        return token.is_plainly_timely(wall) and view.fresh_at(clocks.boottime(), wall)
 
     def _decide(self, asked: Asked) -> Passed | Deny:
         """By the whole of the rules."""
@@ -191,7 +193,9 @@ class Gate:
             if naming.source is None:
                 if naming.reason is not None:
                     return Deny(naming.reason)
-                if naming.overlooked and not view.fresh_at(_boottime(), _wall()):
+                if naming.overlooked and not view.fresh_at(
+                    clocks.boottime(), clocks.wall()
+                ):
                     return Deny(Reason.VIEW_TOO_OLD)
                 self._counters.open += 1
                 return PASSED
@@ -202,7 +206,7 @@ class Gate:
             else token
         )
         facts = facts_about(shown, naming, registry, view.tokens)
-        wall = _wall()  # after the view was read, never before
+        wall = clocks.wall()  # after the view was read, never before
         scope = SCOPES[door]
         verdict = authorize(
             shown,
@@ -210,7 +214,7 @@ class Gate:
             scope=scope,
             audience=self._audiences[scope],
             now=wall,
-            fresh=view.fresh_at(_boottime(), wall),
+            fresh=view.fresh_at(clocks.boottime(), wall),
         )
         if isinstance(verdict, Admit):
             self._counters.admitted += 1
@@ -242,7 +246,7 @@ class Gate:
         )
         if isinstance(shown, Reason):
             # The clocks after the view was read, never before.
-            return shown if view.fresh_at(_boottime(), _wall()) else None
+            return shown if view.fresh_at(clocks.boottime(), clocks.wall()) else None
         return shown if isinstance(shown, UnverifiedAccessToken) else None
 
     def confirm(self, waiting: Waiting) -> None:

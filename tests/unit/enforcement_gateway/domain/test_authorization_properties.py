@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from enforcement_gateway.domain.authorization import (
     Admit,
     Demand,
+    Grounds,
     KnownToken,
     admits_plainly,
     authorize,
@@ -370,44 +371,88 @@ def test_whoever_is_admitted_has_every_right(
         assert DENIALS[verdict.reason].status in {401, 403, 503}
 
 
+TO_TRACK = Demand(TRACKING.value, DEFAULT_AUDIENCES[TRACKING])
+DEMANDS = st.sampled_from(
+    [TO_TRACK] * 3 + [Demand(FUNCTIONS.value, DEFAULT_AUDIENCES[FUNCTIONS])]
+)
+ONE_KEY = st.sampled_from(["a1"] * 4 + ["a2", "b1", "nobodys"])
+
+
 def plainly_admitted(
-    token: VerifiedAccessToken, write_key: str, logs: FoldedLogs, scope: Scope
+    known: KnownToken, write_key: str, grounds: Grounds, demand: Demand
 ) -> bool:
-    demand = Demand(scope.value, DEFAULT_AUDIENCES[scope])
-    known = KnownToken(token)
     return admits_plainly(
-        known, write_key, logs.registry, logs.tokens, demand
+        known, write_key, grounds, demand
     ) and known.is_plainly_timely(NOW)
+
+
+def admitted_by_the_rules(
+    token: VerifiedAccessToken, write_key: str, logs: FoldedLogs, demand: Demand
+) -> bool:
+    naming = named_source([write_key], logs.registry)
+    return naming.source is not None and isinstance(
+        authorize(
+            token,
+            facts_about(token, naming, logs.registry, logs.tokens),
+            scope=demand.scope,
+            audience=demand.audience,
+            now=NOW,
+            fresh=True,
+        ),
+        Admit,
+    )
+
+
+@settings(max_examples=400)
+@given(later=LATER, token=TOKENS, write_key=ONE_KEY, demand=DEMANDS)
+def test_an_everyday_yes_is_the_yes_of_the_rules(
+    later: History, token: VerifiedAccessToken, write_key: str, demand: Demand
+) -> None:
+    logs = FoldedLogs()
+    for stream, fact in opening() + later:
+        logs.record(stream, fact)
+    grounds = Grounds(logs.registry, logs.tokens)
+    if not plainly_admitted(KnownToken(token), write_key, grounds, demand):
+        event("left to the rules")
+        return
+    event("an everyday yes")
+    assert admitted_by_the_rules(token, write_key, logs, demand)
 
 
 @settings(max_examples=400)
 @given(
     later=LATER,
     token=TOKENS,
-    write_key=st.sampled_from(["a1"] * 4 + ["a2", "b1", "nobodys"]),
-    scope=st.sampled_from([TRACKING] * 3 + [FUNCTIONS]),
+    asked=st.lists(st.tuples(ONE_KEY, DEMANDS), min_size=1, max_size=3),
 )
-def test_an_everyday_yes_is_the_yes_of_the_rules(
-    later: History, token: VerifiedAccessToken, write_key: str, scope: Scope
+def test_an_everyday_yes_forgets_nothing_that_happens(
+    later: History, token: VerifiedAccessToken, asked: list[tuple[str, Demand]]
 ) -> None:
+    """One token, asked about again and again by what was a state's from the start.
+
+    What it remembers changes no answer: it says what a token says that was not asked
+    about before.
+    """
     logs = FoldedLogs()
+    known, grounds = KnownToken(token), Grounds(logs.registry, logs.tokens)
+    said = set[bool]()
     for stream, fact in opening() + later:
         logs.record(stream, fact)
-    if not plainly_admitted(token, write_key, logs, scope):
-        event("left to the rules")
-        return
-    event("an everyday yes")
-    naming = named_source([write_key], logs.registry)
-    assert naming.reason is None
-    verdict = authorize(
-        token,
-        facts_about(token, naming, logs.registry, logs.tokens),
-        scope=scope,
-        audience=DEFAULT_AUDIENCES[scope],
-        now=NOW,
-        fresh=True,
-    )
-    assert verdict == Admit(token.client_id)
+        for write_key, demand in asked:
+            says = plainly_admitted(known, write_key, grounds, demand)
+            said.add(says)
+            anew = KnownToken(token), write_key, Grounds(logs.registry, logs.tokens)
+            assert says is plainly_admitted(*anew, demand)
+            assert not says or admitted_by_the_rules(token, write_key, logs, demand)
+    event(f"says {' and '.join(sorted(map(str, said)))}")
+
+
+def test_nothing_is_remembered_of_states_that_were_built_anew() -> None:
+    before, after = FoldedLogs(), FoldedLogs()
+    grounds = Grounds(before.registry, before.tokens)
+    assert grounds.of(before.registry, before.tokens)
+    assert not grounds.of(after.registry, before.tokens)
+    assert not grounds.of(before.registry, after.tokens)
 
 
 @pytest.mark.parametrize("mode", [Enforcement.ENFORCE, Enforcement.REPORT])
@@ -427,7 +472,8 @@ def test_nothing_odd_is_an_everyday_yes(mode: Enforcement) -> None:
         iat=NOW,
         exp=NOW + 1,
     )
-    assert plainly_admitted(token, "a1", logs, TRACKING)
+    grounds = Grounds(logs.registry, logs.tokens)
+    assert plainly_admitted(KnownToken(token), "a1", grounds, TO_TRACK)
 
 
 @given(

@@ -9,23 +9,40 @@ cdef class Demand:
     cdef readonly str audience
 
 
+cdef class Grounds:
+    cdef object _registry
+    cdef object _tokens
+    cdef readonly dict write_keys
+    cdef readonly dict signing_keys
+    cdef readonly dict cuts
+    cdef readonly set revoked
+
+    cpdef bint of(self, registry, tokens) except -1
+
+
 cdef class KnownToken:
-    cdef readonly object verified
-    cdef readonly str client_id
-    cdef readonly bytes client_id_octets
-    cdef readonly str name
+    # What is asked at every request stands together.
+    cdef readonly object app
+    cdef readonly Demand demand
+    cdef readonly object signing_key
     cdef readonly str signing_kid
+    cdef readonly str name
+    cdef readonly double exp
+    cdef readonly double nbf
+    cdef readonly bytes client_id_octets
+    cdef readonly str client_id
+    cdef readonly object verified
     cdef readonly str key
     cdef readonly frozenset scopes
     cdef readonly frozenset audiences
-    cdef readonly double exp
-    cdef readonly double nbf
 
     cpdef bint is_plainly_timely(self, double now) except -1
+    @cython.locals(scope=str)
+    cpdef bint satisfies(self, app, Demand demand) except -1
+    cpdef bint trusts(self, signing_key) except -1
 
 
-@cython.locals(client_id=str, scope=str)
 cpdef bint admits_plainly(
-    KnownToken token, str write_key, registry, tokens, Demand demand
+    KnownToken token, str write_key, Grounds grounds, Demand demand
 ) except -1
 cpdef bint is_enforced(str write_key, registry) except -1

@@ -6,6 +6,7 @@ frozen in between sees how old its facts are, and refuses (DESIGN 4).
 """
 
 from collections.abc import Mapping, Sequence
+from sys import intern
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -208,18 +209,53 @@ class Demand:
         self.audience = audience
 
 
-class KnownToken:
-    """A verified token as `admits_plainly` asks about it, at every request."""
+class Grounds:
+    """Where an everyday yes is looked up: what a state keeps for as long as it lives.
+
+    `of` says whether it is of these states, which are other objects after a rebuild.
+    """
 
     __slots__ = (
+        "_registry",
+        "_tokens",
+        "cuts",
+        "revoked",
+        "signing_keys",
+        "write_keys",
+    )
+
+    def __init__(self, registry: RegistryState, tokens: TokensState) -> None:
+        self._registry = registry
+        self._tokens = tokens
+        self.write_keys = registry.write_keys
+        self.signing_keys = tokens.signing_keys
+        self.cuts = tokens.cuts
+        self.revoked = tokens.revoked.names
+
+    def of(self, registry: RegistryState, tokens: TokensState) -> bool:
+        return self._registry is registry and self._tokens is tokens
+
+
+class KnownToken:
+    """A verified token as `admits_plainly` asks about it, at every request.
+
+    `app`, `demand` and `signing_key` are those that it was found good by last. None of
+    them changes once it was shown: what comes in its place is another object (ADR 30).
+    So the token holds on to an app that may be gone, one at most.
+    """
+
+    __slots__ = (
+        "app",
         "audiences",
         "client_id",
         "client_id_octets",
+        "demand",
         "exp",
         "key",
         "name",
         "nbf",
         "scopes",
+        "signing_key",
         "signing_kid",
         "verified",
     )
@@ -229,57 +265,74 @@ class KnownToken:
         self.client_id = verified.client_id
         self.client_id_octets = verified.client_id.encode()
         self.name = name_of(verified.client_id, verified.jti)
-        self.signing_kid = verified.signing_kid
+        # One text for all of them: it is looked up at every request.
+        self.signing_kid = intern(verified.signing_kid)
         self.key = verified.key
         self.scopes = verified.scopes
         self.audiences = verified.audiences
         self.exp = verified.exp
         self.nbf = verified.nbf
+        self.app: OAuthApp | None = None
+        self.demand: Demand | None = None
+        self.signing_key: SigningKey | None = None
 
     def is_plainly_timely(self, now: float) -> bool:
         """Whether it is good at `now` even if no clock may differ from another."""
         return self.nbf <= now < self.exp
 
+    def satisfies(self, app: OAuthApp, demand: Demand) -> bool:
+        """Whether it is a token of that app, which honours it, and good for that."""
+        scope = demand.scope
+        if (
+            app.id != self.client_id
+            or app.deleted
+            or self.key not in app.honoured
+            or scope not in app.scopes
+            or scope not in self.scopes
+            or demand.audience not in self.audiences
+        ):
+            return False
+        self.app = app
+        self.demand = demand
+        return True
+
+    def trusts(self, signing_key: SigningKey) -> bool:
+        """Whether that signs for tokens of any age: the key with its `signing_kid`."""
+        if signing_key.status is _COMPROMISED or signing_key.last_expiry is not None:
+            return False
+        self.signing_key = signing_key
+        return True
+
 
 def admits_plainly(
-    token: KnownToken,
-    write_key: str,
-    registry: RegistryState,
-    tokens: TokensState,
-    demand: Demand,
+    token: KnownToken, write_key: str, grounds: Grounds, demand: Demand
 ) -> bool:
     """Whether `authorize` admits the token to the source of that one write key.
 
     True only where nothing is the least bit odd; False is no answer, and the rules
-    above give it. These are the same doubts, all of them at every request, with no
-    value made of any. What needs a clock is left to `is_plainly_timely`, to be asked
-    after this. A property test holds the two to the rules.
+    above give it. These are the same doubts, at every request, with no value made of
+    any: what the write key leads to, who signed, and what is revoked are looked up
+    each time, and what cannot have changed since is not asked again. What needs a clock
+    is left to `is_plainly_timely`, to be asked after this. Property tests hold it to
+    the rules.
     """
-    known = registry.write_keys.get(write_key)
+    known = grounds.write_keys.get(write_key)
     if known is None or known.guard is None:
         return False
     app = known.guard.app
-    client_id = token.client_id
-    if app.id != client_id:
-        return False
-    signing_key = tokens.signing_keys.get(token.signing_kid)
-    if (
-        signing_key is None
-        or signing_key.status is _COMPROMISED
-        or signing_key.last_expiry is not None
-        # Few apps are cut, and no text need be looked into where none is.
-        or (tokens.cuts and client_id in tokens.cuts)
-        or token.name in tokens.revoked.names
+    if (app is not token.app or demand is not token.demand) and not token.satisfies(
+        app, demand
     ):
         return False
-    scope = demand.scope
-    return (
-        not app.deleted
-        and token.key in app.honoured
-        and scope in app.scopes
-        and scope in token.scopes
-        and demand.audience in token.audiences
-    )
+    signing_key = grounds.signing_keys.get(token.signing_kid)
+    if signing_key is None or (
+        signing_key is not token.signing_key and not token.trusts(signing_key)
+    ):
+        return False
+    # Few apps are cut, and no text need be looked into where none is.
+    if grounds.cuts and token.client_id in grounds.cuts:
+        return False
+    return token.name not in grounds.revoked
 
 
 def _gone_or_unheard_of(key: str, app: OAuthApp) -> Reason:

@@ -1,6 +1,10 @@
 # Types for the compiled build (ADR 26). The source beside it runs as it is.
+import cython
+
 from enforcement_gateway.counters cimport Counters
 from enforcement_gateway.gate cimport Gate
+
+cdef tuple _DIGITS
 
 
 cdef class Server:
@@ -20,8 +24,10 @@ cdef class Server:
     cdef readonly object signatures
     cdef object _trusted_proxies
     cdef bytes _prefix
+    cdef bytes _start_of_ids
     cdef long long _requests
     cdef object _sweeper
     cdef object _emptied
 
+    @cython.locals(last=int)
     cpdef bytes new_request_id(self)

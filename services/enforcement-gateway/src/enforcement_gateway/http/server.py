@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 LINGER_SECONDS = 2.0
 
+_DIGITS = tuple(b"%x" % digit for digit in range(16))
+
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What the data port bears. Octets, and seconds."""
@@ -62,6 +64,7 @@ class Server:
         "_emptied",
         "_prefix",
         "_requests",
+        "_start_of_ids",
         "_sweeper",
         "_trusted_proxies",
         "admin_prefix",
@@ -107,13 +110,17 @@ class Server:
         self._trusted_proxies = trusted_proxies
         self._prefix = secrets.token_hex(8).encode() + b"-"
         self._requests = 0
+        self._start_of_ids = self._prefix  # up to the last digit of those to come
         self._sweeper: asyncio.TimerHandle | None = None
         self._emptied = asyncio.Event()
 
     def new_request_id(self) -> bytes:
-        """Unique without asking for random bits each time."""
+        """Unique without asking for random bits each time: they are counted."""
         self._requests += 1
-        return self._prefix + b"%x" % self._requests
+        last = self._requests & 0xF
+        if not last:
+            self._start_of_ids = self._prefix + b"%x" % (self._requests >> 4)
+        return self._start_of_ids + _DIGITS[last]
 
     def peer_of(self, transport: asyncio.BaseTransport) -> Peer:
         name = transport.get_extra_info("peername")

@@ -122,6 +122,67 @@ class TestIsTheSame:
             assert json.loads(gateway.upstream.requests[-1].body) == body
 
 
+class TestAnotherConnection:
+    """It begins with the head that the last one from its address has sent."""
+
+    @pytest.fixture(autouse=True)
+    async def _one_before(self, asked_before):
+        """A first connection, whose head the others may share."""
+
+    @pytest.fixture
+    def other_token(self, world):
+        """That of an app whose sources are its own."""
+        world.add_app("app_other")
+        world.add_source("src_other", "other-key", Enforcement.ENFORCE, "app_other")
+        return world.token(client_id="app_other", jti="jti-other")
+
+    async def test_with_the_same_head(self, gateway, token):
+        for _ in range(TIMES):
+            assert (await gateway.ask(gateway.batch(), token=token)).status == 200
+        sent = [without_ids(each) for each in gateway.upstream.requests]
+        assert sent == [sent[0]] * (2 + TIMES)
+        assert gateway.counters.connections == 1 + TIMES
+
+    async def test_of_another_app(self, gateway, world, other_token):
+        world.view.on_refresh = lambda: None  # the logs hold no more than that
+        answer = await gateway.ask(gateway.batch("other-key"), token=other_token)
+        assert answer.status == 200
+        assert gateway.upstream.requests[-1]["Tollgate-Client-Id"] == "app_other"
+        answer = await gateway.ask(gateway.batch("enforced-key"), token=other_token)
+        assert (answer.status, code_of(answer)) == (403, "source_not_connected")
+
+    async def test_without_the_token_of_the_first(self, gateway):
+        answer = await gateway.ask(gateway.batch())
+        assert (answer.status, code_of(answer)) == (401, "token_missing")
+
+    async def test_that_takes_turns_with_it(self, gateway, token, other_token):
+        """Nothing of what one has sent is taken for the other's."""
+        asked = [
+            gateway.request(
+                gateway.batch(key, {"type": "t" * 10**number}),
+                token=bearer,
+                Traceparent=f"{key}-{number}",  # another each time: it may be any
+            )
+            for key, bearer in (("enforced-key", token), ("other-key", other_token))
+            for number in range(2)
+        ]
+        clients = [await gateway.client() for _ in asked]
+        for client, request in zip(clients, asked, strict=True):
+            assert (await client.ask(request)).status == 200
+        begun = gateway.counters.requests
+        for client, request in zip(clients, asked, strict=True):
+            await client.send(request[:-30])
+        await until(lambda: gateway.counters.requests == begun + len(asked))
+        for client, request in zip(clients, asked, strict=True):
+            await client.send(request[-30:])
+        for client in clients:
+            assert (await client.answer()).status == 200
+        whole = gateway.upstream.requests[2 : 2 + len(asked)]
+        parted = gateway.upstream.requests[2 + len(asked) :]
+        assert sorted(map(without_ids, parted)) == sorted(map(without_ids, whole))
+        assert len({each["Traceparent"] for each in parted}) == len(asked)
+
+
 CHANGES = {
     "token_revoked": lambda world: world.revoke("jti-1"),
     "view_too_old": lambda world: setattr(world.view, "is_fresh", False),

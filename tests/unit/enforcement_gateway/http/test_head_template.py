@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from enforcement_gateway.counters import Counters
 from enforcement_gateway.domain.denials import Refused
 from enforcement_gateway.http.framing import MAX_HEAD, read_head
-from enforcement_gateway.http.head_template import HeadTemplate, template_of
+from enforcement_gateway.http.head_template import (
+    MAX_SHARED,
+    MAX_SHARED_HEAD,
+    HeadTemplate,
+    Templates,
+    template_of,
+)
 from enforcement_gateway.http.plans import Plan, outlined, plan_of
 from enforcement_gateway.http.routes import Door
 from enforcement_gateway.http.server import Behind
@@ -215,6 +221,87 @@ class TestHasNone:
         assert template(head) is None
 
 
+class TestShared:
+    """Connections of one peer whose heads are of one make have one template."""
+
+    HEAD = written([*SDK, BEARER, LENGTH])
+
+    @pytest.fixture
+    def templates(self) -> Templates:
+        return Templates()
+
+    @staticmethod
+    def made(head: bytes, peer: Peer = PEERS[0]) -> HeadTemplate:
+        made = template(head, peer=peer)
+        assert made is not None
+        return made
+
+    def test_whatever_fills_its_holes(self, templates) -> None:
+        first, second = (
+            templates.share(self.made(head), PEERS[0])
+            for head in (
+                self.HEAD,
+                self.HEAD.replace(TOKEN, b"x").replace(b" 12\r\n", b" 7\r\n"),
+            )
+        )
+        assert first is second
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            written([*SDK, b"X-Custom: 1", BEARER, LENGTH]),
+            written([*SDK, LENGTH, BEARER]),
+            written([*SDK, BEARER, LENGTH], b"POST /v1/import HTTP/1.1"),
+            written([*SDK, BEARER, LENGTH, b"X-Custom: 1"]),
+        ],
+    )
+    def test_not_by_another_head(self, templates, other) -> None:
+        first = templates.share(self.made(self.HEAD), PEERS[0])
+        second = templates.share(self.made(other), PEERS[0])
+        assert first is not second
+        assert second.fit(other, {}) == len(other)
+
+    def test_not_by_one_in_which_other_fields_vary(self, templates) -> None:
+        heads = [written([b"Traceparent: %d" % n, BEARER, LENGTH]) for n in range(2)]
+        open_one = template(*heads)
+        assert open_one is not None
+        first = templates.share(self.made(heads[1]), PEERS[0])
+        assert templates.share(open_one, PEERS[0]) is open_one is not first
+
+    def test_not_with_another_peer(self, templates) -> None:
+        first, second = (
+            templates.share(self.made(self.HEAD, peer), peer) for peer in PEERS
+        )
+        assert first is not second
+        assert [templates.last_of(peer) for peer in PEERS] == [first, second]
+
+    def test_the_last_one_of_a_peer_is_where_its_next_connection_begins(
+        self, templates
+    ) -> None:
+        assert templates.last_of(PEERS[0]) is None
+        for head in (self.HEAD, written([BEARER, LENGTH]), self.HEAD):
+            shared = templates.share(self.made(head), PEERS[0])
+            assert templates.last_of(PEERS[0]) is shared
+
+    def test_a_large_head_is_not_kept(self, templates) -> None:
+        room = MAX_SHARED_HEAD - self.made(written([b"X: ", BEARER, LENGTH])).size
+        for size, is_kept in ((room, True), (room + 1, False)):
+            made = self.made(written([b"X: " + b"x" * size, BEARER, LENGTH]))
+            assert templates.share(made, PEERS[0]) is made
+            assert (templates.last_of(PEERS[0]) is made) is is_kept
+
+    def test_there_is_a_limit_to_heads_and_to_peers(self, templates) -> None:
+        for number in range(MAX_SHARED + 1):
+            head = written([b"X: %d" % number, BEARER, LENGTH])
+            templates.share(self.made(head), PEERS[0])
+        first = self.made(written([b"X: 0", BEARER, LENGTH]))
+        assert templates.share(first, PEERS[0]) is first, "it was forgotten"
+        for number in range(MAX_SHARED + 1):
+            peer = Peer(address=b"%d" % number, is_tls=False, trusted=False)
+            templates.share(first, peer)
+        assert templates.last_of(PEERS[0]) is None
+
+
 # --- The property ---
 
 LINES = st.lists(
@@ -325,11 +412,21 @@ _OF_PLANS = (
 )
 
 
-@given(variants(), st.sampled_from(PEERS))
-def test_what_fits_is_read_as_the_strict_reader_reads_it(variants, peer) -> None:
+@given(variants(), st.sampled_from(PEERS), st.booleans())
+def test_what_fits_is_read_as_the_strict_reader_reads_it(
+    variants, peer, shared
+) -> None:
     *before, data = variants
+    templates = Templates()
     try:
         known = template(*before, peer=peer)
+        if shared and known is not None:
+            for head in before:
+                for each in PEERS:
+                    alike = template(head, peer=each)
+                    if alike is not None:
+                        templates.share(alike, each)
+            known = templates.share(known, peer)
     except Refused:
         known = None
     if known is None:

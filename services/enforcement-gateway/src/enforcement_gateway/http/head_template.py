@@ -5,6 +5,8 @@ its length, and perhaps a field that is another each time, such as a trace id. S
 head that was understood last is kept as the bytes around these holes, and a head that
 fits it means what the last one meant. What fills a hole is held to the grammar of the
 strict reader; a head that does not fit is read by it.
+
+The connections of one client send alike, and share theirs: see `Templates`.
 """
 
 import re
@@ -26,6 +28,12 @@ from enforcement_gateway.upstream.forwarding import Outline, Peer
 MAX_VARYING = 4
 """Fields that may be another each time; with more there is little to gain."""
 
+MAX_SHARED = 512
+"""Templates kept for connections to come, and peers whose last one is known."""
+
+MAX_SHARED_HEAD = 4 * 1024
+"""Octets of a head that others may share; one that is larger serves its connection."""
+
 _TOKEN_OCTETS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
 _VALUE_OCTETS = bytes(range(0x20, 0x7F))
 _DIGITS = re.compile(rb"[0-9]+").search
@@ -41,8 +49,8 @@ class HeadTemplate:
     `token`, `digits` (and the `length` they tell) and `values` are what filled the
     holes of the head that fitted last; `token` is None where the template has no such
     hole. `values` are those of the varying fields that are passed on, with their outer
-    space. `is_everyday`: nothing but its token and its body can speak against such a
-    request.
+    space. They are taken before another head is held against it: connections share it.
+    `is_everyday`: nothing but its token and its body can speak against such a request.
     """
 
     __slots__ = (
@@ -89,6 +97,19 @@ class HeadTemplate:
         self._varies = bool(varying)
         self._after = after
         self._after_size = len(after)
+
+    @property
+    def make(self) -> tuple[object, ...]:
+        """What tells it from others of one peer: the octets, and what may fill holes.
+
+        What else is known of it follows from these.
+        """
+        return (self._after, *self._holes)
+
+    @property
+    def size(self) -> int:
+        """Octets of a head that fits, without what fills its holes."""
+        return self._after_size + sum(size for _, size, _ in self._holes)
 
     def fit(self, data: bytes, sound: Mapping[bytes, object]) -> int:
         """Where the body begins, if `data` begins with a head that fits; else 0.
@@ -165,6 +186,35 @@ class HeadTemplate:
 
 
 _ZERO, _CR = b"0\r"
+
+
+class Templates:
+    """Of all connections of a worker: one for all heads of one make from one peer.
+
+    A connection begins with the last one of its peer, so that the heads of most clients
+    are read in full once, not once for each connection. And what a thousand connections
+    use is one object, which is in the processor's caches.
+    """
+
+    __slots__ = ("_last", "_shared")
+
+    def __init__(self) -> None:
+        self._last: dict[Peer, HeadTemplate] = {}
+        self._shared: dict[tuple[object, ...], HeadTemplate] = {}
+
+    def last_of(self, peer: Peer) -> HeadTemplate | None:
+        return self._last.get(peer)
+
+    def share(self, template: HeadTemplate, peer: Peer) -> HeadTemplate:
+        """It, or the same from another connection of that peer."""
+        if template.size > MAX_SHARED_HEAD:
+            return template
+        if len(self._shared) >= MAX_SHARED or len(self._last) >= MAX_SHARED:
+            self._shared.clear()
+            self._last.clear()
+        shared = self._shared.setdefault((peer, *template.make), template)
+        self._last[peer] = shared
+        return shared
 
 
 def template_of(

@@ -122,6 +122,8 @@ class ServerConnection(Connection):
         state = self._state
         if state == _HEAD and not self._buffer and not self.is_congested:
             template = self._template
+            if template is None:
+                template = self._template = self._server.templates.last_of(self.peer)
             if template is not None:
                 at = template.fit(data, self._server.gate.remembered)
                 if at and self._begin_again(template, data, at):
@@ -350,7 +352,10 @@ class ServerConnection(Connection):
     def _keep_template(self, head: bytes, plan: Plan) -> None:
         """For the next head, if the last ones showed that it may be the same."""
         self._patience -= 1
-        self._template = template_of(head, plan, self.peer, self._template)
+        template = template_of(head, plan, self.peer, self._template)
+        if template is not None:
+            template = self._server.templates.share(template, self.peer)
+        self._template = template
 
     def _begin_again(self, template: HeadTemplate, data: bytes, at: int) -> bool:
         """A request whose head fits, and whose body begins `at`; False if it is odd."""

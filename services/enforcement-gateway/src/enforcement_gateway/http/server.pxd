@@ -22,6 +22,7 @@ cdef class Server:
     cdef readonly object reader
     cdef readonly object refusals
     cdef readonly object signatures
+    cdef readonly object templates
     cdef object _trusted_proxies
     cdef bytes _prefix
     cdef bytes _start_of_ids

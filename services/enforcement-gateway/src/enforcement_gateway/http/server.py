@@ -14,6 +14,7 @@ import msgspec
 
 from enforcement_gateway.counters import Counters
 from enforcement_gateway.gate import Gate
+from enforcement_gateway.http.head_template import Templates
 from enforcement_gateway.http.refusal_log import RefusalLog
 from enforcement_gateway.http.routes import Door
 from enforcement_gateway.upstream.forwarding import Peer, UpstreamAuthorization
@@ -81,6 +82,7 @@ class Server:
         "refusals",
         "signatures",
         "tasks",
+        "templates",
     )
 
     def __init__(
@@ -107,6 +109,7 @@ class Server:
         self.reader = ThreadPoolExecutor(1, thread_name_prefix="strict reader")
         self.refusals = RefusalLog()
         self.signatures = Burst(gate.verifier)
+        self.templates = Templates()
         self._trusted_proxies = trusted_proxies
         self._prefix = secrets.token_hex(8).encode() + b"-"
         self._requests = 0

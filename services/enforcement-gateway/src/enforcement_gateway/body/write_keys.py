@@ -206,9 +206,9 @@ _LETTER_ESCAPE_IN = re.compile(rb"\\u(?:00[4-7]|212[aA]|013[01])").search
 _FOLDING: Final = tuple(letter.encode() for letter in "\u0130\u0131\u212a")
 _IN_DOUBT: Final = -1
 
-_ODD: Final = b"\xff"
+_ODD: Final = 0xFF
 _FOLDED: Final = bytes(
-    _ODD[0] if octet == ord("\\") or octet > ord("\x7f") else octet
+    _ODD if octet == ord("\\") or octet > ord("\x7f") else octet
     for octet in bytes(range(256)).lower()
 )
 """What searching need not tell apart: letters are lower, and what may spell one in
@@ -268,7 +268,8 @@ def keys_spelt(body: bytes, batches: int) -> int:
     values count, and so does what is further down.
     """
     folded: bytes = translate(body, _FOLDED)
-    if _ODD in folded and _may_spell_otherwise(body):  # the first is one memchr
+    # The first is one memchr, as long as it is asked about a number.
+    if _ODD in folded and _may_spell_otherwise(body):
         return _IN_DOUBT
     if count(folded, b'"batch"') != batches:
         return _IN_DOUBT

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -33,6 +34,7 @@ from tollgate.eventlog import AppendGroup, EventLog
 from tollgate.events.registry import Grant, Role
 from tollgate.events.tokens import SigningKeyCompromised
 from tollgate.oauth.jws import decode
+from tollgate.testing.waiting import until
 
 PATIENCE = timedelta(seconds=1)
 BOUND = 2.5
@@ -297,6 +299,7 @@ class TestRegistry:
                     assert_come_back_later(answer)
 
                 waiting = asyncio.create_task(issuer.ask_for_token(app))
+                await until(partial(_holds_one, issuer))
                 await registry.start()
                 assert (await waiting).status == 200
                 await issuer.until_ready()
@@ -330,6 +333,10 @@ class TestRegistry:
             await registry.start()
             await issuer.until_ready()
             assert (await issuer.ask_for_token(app)).status == 200
+
+
+async def _holds_one(issuer: IssuerUnderTest) -> bool:
+    return b"token_issuer_requests_held 1.0" in (await issuer.get("/metrics")).body
 
 
 class TestSigningKeys:

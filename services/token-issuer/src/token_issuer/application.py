@@ -23,7 +23,7 @@ from token_issuer.http.revocations import PATH as REVOCATIONS
 from token_issuer.http.revocations import revoke_tokens
 from token_issuer.http.status import status, status_of
 from token_issuer.http.token_endpoint import token
-from token_issuer.http.token_front import TokenFront
+from token_issuer.http.token_front import Surroundings, TokenFront
 from token_issuer.introspection import Introspection
 from token_issuer.issuance import Issuance
 from token_issuer.key_keeper import KeyKeeper, ReadKeys
@@ -77,18 +77,16 @@ def create_application(
     )
     application[collaborators.clock] = clock or SystemClock()
     application[collaborators.metrics] = IssuerMetrics(registry)
+    application[collaborators.requests] = requests
     application[collaborators.trusted_proxies] = settings.proxies
     application.cleanup_ctx.append(_Lifetime(settings, registry).run)
     application.on_shutdown.append(_let_waiting_readers_go)
     application.on_response_prepare.append(_say_nothing_of_the_server)
-    path = urlsplit(settings.issuer).path
+    path = _path_of(settings)
     issue = form_endpoint("token", token, records=True)
-    # Segment's Node.js SDK keeps the slash that its settings recommend.
-    token_paths = (f"{path}/token", f"{path}//token")
-    application[FRONT] = TokenFront(application, paths=token_paths, requests=requests)
     application.add_routes(
         [
-            *(web.post(each, issue) for each in token_paths),
+            *(web.post(each, issue) for each in _token_paths(settings)),
             web.post(f"{path}/revoke", form_endpoint("revoke", revoke)),
             web.post(f"{path}/introspect", form_endpoint("introspect", introspect)),
             web.get(
@@ -103,6 +101,16 @@ def create_application(
         ]
     )
     return application
+
+
+def _path_of(settings: Settings) -> str:
+    return urlsplit(settings.issuer).path
+
+
+def _token_paths(settings: Settings) -> tuple[str, ...]:
+    path = _path_of(settings)
+    # Segment's Node.js SDK keeps the slash that its settings recommend.
+    return (f"{path}/token", f"{path}//token")
 
 
 class _Lifetime:
@@ -194,6 +202,18 @@ class _Lifetime:
             metrics=FeedMetrics(self._metrics),
         )
         metrics = application[collaborators.metrics]
+        application[FRONT] = TokenFront(
+            Surroundings(
+                paths=_token_paths(settings),
+                clock=clock,
+                failures=application[collaborators.failures],
+                grants=application[collaborators.grants],
+                metrics=metrics,
+                patience=patience,
+                requests=application[collaborators.requests],
+                trusted_proxies=settings.proxies,
+            )
+        )
         metrics.held.set_function(lambda: patience.held)
         metrics.can_sign.set_function(
             lambda: keyring.can_sign(knowledge.tokens.signing_keys)

@@ -1,62 +1,255 @@
-"""Requests that are answered in front of an application's router and middlewares.
+"""Requests that are answered in front of an application.
 
-For the one kind that comes by the thousand: the layers of an application cost as much
-as all else that aiohttp does for a request. Whatever is not plainly of that kind, and
-whatever is not to be answered with success, is left to the application.
+For the one kind that comes by the thousand: a request object, a task, a response and
+the layers of an application cost several times what its answer does. Such a request is
+answered from its head and body as aiohttp's connection has read them, and by callbacks.
+Whatever is not plainly of that kind, and whatever is not to be answered with success,
+is left to the application as if nothing had been there.
 """
 
-from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Any, Protocol, TypeAlias
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias, cast
 
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.http_writer import StreamWriter
+from aiohttp.streams import StreamReader
 
-Rest: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
-"""The application, with all of its layers."""
+Head: TypeAlias = RawRequestMessage
+
+_Message: TypeAlias = tuple[RawRequestMessage | Any, StreamReader]
+
+Remind: TypeAlias = Callable[[web.Request], object]
+"""Tells the application's request what was found out about it in front."""
+
+PATIENCE_FOR_A_BODY = 0.1
+"""Seconds. Many clients send it right after the head; the application waits longer."""
+
+
+class Asking(Protocol):
+    """A request that the front would answer."""
+
+    def begin(self, body: bytes) -> None:
+        """Call `answer` or `leave` of the connection, now or later, and once."""
+        ...
 
 
 class Front(Protocol):
-    async def __call__(self, request: web.Request, rest: Rest) -> web.StreamResponse:
-        """Answer, or leave it to `rest`."""
+    def asking(self, head: Head, connection: "Connection") -> Asking | None:
+        """The request that begins with `head`, unless it is the application's."""
         ...
 
 
 FRONT = web.AppKey("front", Front)
 
 
-def put_in_front(runner: web.AppRunner) -> None:
-    """Let the `FRONT` of the application see its requests first, if it has one.
+class FrontRunner(web.AppRunner):
+    """Lets the `FRONT` of the application see its requests first, if it has one."""
 
-    After `runner.setup()`, before there are connections.
+    __slots__ = ()
+
+    async def _make_server(self) -> web.Server:
+        server = await super()._make_server()
+        front = self.app.get(FRONT)
+        return server if front is None else _Server(server, front)
+
+
+class _Server(web.Server):
+    def __init__(self, of: web.Server, front: Front) -> None:
+        self._front = front
+        super().__init__(
+            of.request_handler,
+            request_factory=of.request_factory,
+            **of._kwargs,  # noqa: SLF001 - as the application was configured
+        )
+
+    def __call__(self) -> "Connection":
+        return Connection(self, self._front, self._kwargs)
+
+
+class Connection(web.RequestHandler):
+    """aiohttp's, whose task sees nothing of a request that is answered in front.
+
+    A request is taken when aiohttp has none to answer, and those that are read before
+    it is answered wait: answers go out in order.
     """
-    front, server = runner.app.get(FRONT), runner.server
-    if front is None:
-        return
-    if server is None:
-        raise RuntimeError("the runner is not set up")
-    handler: Any = partial(front, rest=server.request_handler)
-    server.request_handler = handler
 
+    __slots__ = (
+        "_asking",
+        "_body_timer",
+        "_front",
+        "_held",
+        "_is_at_work",
+        "_remind",
+        "_serving",
+        "_taken",
+        "remote",
+    )
 
-class PreparedResponse(web.StreamResponse):
-    """A whole answer of HTTP/1.1 as octets, for a request that keeps its connection."""
+    _taken: _Message
 
-    def __init__(self, octets: bytes) -> None:
-        super().__init__()
-        self._octets = octets
-        self._writer: AbstractStreamWriter | None = None
+    def __init__(
+        self, server: web.Server, front: Front, settings: dict[str, Any]
+    ) -> None:
+        super().__init__(server, loop=asyncio.get_running_loop(), **settings)
+        self._serving = server
+        self._front = front
+        self._is_at_work = False  # aiohttp, that is
+        self._asking: Asking | None = None
+        self._body_timer: asyncio.TimerHandle | None = None
+        self._held: list[_Message] = []
+        self._remind: Remind | None = None
+        self.remote: str | None = None
+        """The address of the peer, as its requests have it."""
 
-    @property
-    def keep_alive(self) -> bool:
-        return True
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        peer = self.peername
+        self.remote = str(peer[0]) if isinstance(peer, list | tuple) else peer
 
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
-        """Nothing is written yet."""
-        self._writer = request.writer
-        return self._writer
+    def answer(self, octets: bytes) -> None:
+        """Write a whole answer of HTTP/1.1, which keeps the connection."""
+        self._asking = None
+        self._request_in_progress = False
+        if self._handler_waiter is not None and not self._handler_waiter.done():
+            self._handler_waiter.set_result(None)
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if self.transport is not None:
+            self.transport.write(octets)
+            if self._close:
+                self.transport.close()
+            elif self._held:
+                self._leave_what_was_read([])
 
-    async def write_eof(self, data: bytes = b"") -> None:
-        if self._writer is None or data:
-            raise RuntimeError("everything there is to write is there already")
-        await self._writer.write(self._octets)
+    def leave(self, remind: Remind | None = None) -> None:
+        """Leave the request to the application, whether or not its client waits."""
+        self._asking = None
+        self._remind = remind
+        if self._force_close or self.transport is None:
+            self._task_handler = self._loop.create_task(self._serve_the_last())
+        else:
+            self._request_in_progress = False
+            self._leave_what_was_read([self._taken])
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_at_work:
+            super().data_received(data)
+            return
+        sleeper, self._waiter = self._waiter, None  # what is read wakes nobody yet
+        try:
+            super().data_received(data)
+        finally:
+            self._waiter = sleeper
+        if self._asking is None:
+            if self._messages:
+                self._take_or_leave()
+            return
+        if self._messages:
+            self._held += self._messages
+            self._messages.clear()
+            self._pause_reading_for_buffer()  # aiohttp resumes it
+        if self._body_timer is not None:
+            self._begin_or_wait()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Whoever reads a body calls this; mostly there is nothing to resume."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._stop_waiting_for_the_body()
+        is_woken = self._is_woken()
+        if is_woken:  # aiohttp's task would fail, as it has no more to do it with
+            self._taken = self._messages.popleft()
+            if self._task_handler is not None:
+                self._task_handler.cancel()
+        super().connection_lost(exc)
+        if is_woken:
+            self._task_handler = self._loop.create_task(self._serve_the_last())
+
+    def _is_woken(self) -> bool:
+        """Whether aiohttp's task has been told of a whole request, and not begun."""
+        if not self._messages or self._waiter is None or not self._waiter.done():
+            return False
+        head, body = self._messages[0]
+        return isinstance(head, RawRequestMessage) and bool(body.is_eof())
+
+    async def _handle_request(self, request: Any, *args: Any) -> Any:  # noqa: ANN401 - as aiohttp has it
+        remind, self._remind = self._remind, None
+        if remind is not None:
+            remind(request)
+        try:
+            return await super()._handle_request(request, *args)
+        finally:
+            self._is_at_work = bool(self._messages)
+
+    def _take_or_leave(self) -> None:
+        head, _ = message = self._messages[0]
+        asking = None
+        if (
+            isinstance(head, RawRequestMessage)
+            and len(self._messages) == 1
+            and not self._paused  # else answers pile up
+        ):
+            asking = self._front.asking(head, self)
+        if asking is None:
+            self._leave_what_was_read([])
+            return
+        self._messages.clear()
+        self._taken = message
+        self._asking = asking
+        self._request_in_progress = True  # so that a shutdown waits for the answer
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        self._begin_or_wait()
+
+    def _begin_or_wait(self) -> None:
+        _, body = self._taken
+        if body.is_eof():
+            self._stop_waiting_for_the_body()
+            if self._asking is not None:
+                self._asking.begin(body.read_nowait())
+        elif self._body_timer is None:
+            self._body_timer = self._loop.call_later(
+                PATIENCE_FOR_A_BODY, self._leave_unread
+            )
+
+    def _leave_unread(self) -> None:
+        self._body_timer = None
+        self.leave()
+
+    def _stop_waiting_for_the_body(self) -> None:
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+            self._body_timer = None
+
+    def _leave_what_was_read(self, first: Sequence[_Message]) -> None:
+        """Let aiohttp answer `first` and what was read after it."""
+        self._is_at_work = True
+        self._messages.extend([*first, *self._held])
+        self._held.clear()
+        sleeper, task = self._waiter, self._task_handler
+        if (sleeper is not None and sleeper.cancelled()) or (
+            task is not None and task.done()
+        ):
+            # Told to end while the front was at work: there is one more to answer.
+            self._task_handler = self._loop.create_task(self.start())
+        elif sleeper is not None and not sleeper.done():
+            sleeper.set_result(None)
+
+    async def _serve_the_last(self) -> None:
+        """For aiohttp's task, which goes on with nothing when it is to close.
+
+        Who has hung up is served as well: else whoever does that before the answer
+        could fail as often as they like, and nobody would count it.
+        """
+        head, body = self._taken
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        request = self._serving.request_factory(
+            cast(Head, head), body, self, StreamWriter(self, self._loop), task
+        )
+        handler = self._serving.request_handler
+        await self._handle_request(request, self._loop.time(), handler)
+        if self.transport is not None:
+            self.transport.close()

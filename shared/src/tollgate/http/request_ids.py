@@ -1,14 +1,19 @@
 """One name for a request, in the answer, in every line of the log and in its events."""
 
 import re
+from typing import TypeAlias
 
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from multidict import MultiMapping, istr
 
 from tollgate.random_pool import random_octets
 
+Headers: TypeAlias = MultiMapping[str]
+
 HEADER = "X-Request-Id"
+_HEADER = istr(HEADER)
 
 _FIT = re.compile(r"[A-Za-z0-9._~+/=-]{1,64}", re.ASCII).fullmatch
 
@@ -25,11 +30,16 @@ def request_id_of(request: web.Request) -> str:
 
 def name_request(request: web.Request) -> str:
     """As `request_id_of`, for a request that nobody has asked for its name yet."""
-    given = request.headers.getall(HEADER, [])
-    fits = len(given) == 1 and _FIT(given[0])
-    name = given[0] if fits else random_octets(16).hex()
-    request[_REQUEST_ID] = name
+    name = request[_REQUEST_ID] = name_in(request.headers)
     return name
+
+
+def name_in(headers: Headers) -> str:
+    """The name that a request with `headers` gets."""
+    given = headers.getall(_HEADER, ())
+    if len(given) == 1 and _FIT(given[0]):
+        return given[0]
+    return random_octets(16).hex()
 
 
 def was_named(request: web.BaseRequest) -> bool:

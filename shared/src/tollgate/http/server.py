@@ -25,7 +25,7 @@ from aiohttp.abc import AbstractAccessLogger
 from aiohttp.http_exceptions import HttpProcessingError
 
 from tollgate.http.addresses import Network, client_address
-from tollgate.http.front import put_in_front
+from tollgate.http.front import FrontRunner
 from tollgate.http.health import DRAINING, Draining
 from tollgate.http.request_ids import request_id_of, was_named
 
@@ -120,7 +120,7 @@ async def serve(
         loop.add_signal_handler(number, stop.set)
     draining = application[DRAINING] = Draining()
     application.on_response_prepare.append(_hide_versions)
-    runner = web.AppRunner(
+    runner = FrontRunner(
         application,
         access_log_class=_access_log(listener.trusted_proxies),
         auto_decompress=False,  # nobody has asked for an inflated body yet
@@ -131,7 +131,6 @@ async def serve(
     )
     try:
         if await _unless(stop, runner.setup()):
-            put_in_front(runner)
             on_listening(await _listen(runner, listener))
             _settle()
             await stop.wait()

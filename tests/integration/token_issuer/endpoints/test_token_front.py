@@ -17,11 +17,13 @@ from token_issuer.patience import Patience
 from token_issuer.settings import Settings
 from token_issuer.testing.issuer import ISSUER, IssuerUnderTest, serving
 from token_issuer.testing.registry import RegisteredApp
+from tollgate.http import front
 from tollgate.oauth.claims import decode_access_token_claims
 from tollgate.oauth.client_assertion import CLIENT_ASSERTION_TYPE
 from tollgate.oauth.jws import decode
 from tollgate.testing.raw_http import Message, RawClient
 from tollgate.testing.tokens import client_assertion
+from tollgate.testing.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -209,6 +211,57 @@ async def test_the_plain_request_is_answered_in_front(
 
     assert (await issuer.ask_for_token(app)).headers.get("Server") == "tollgate"
     assert "Server" not in (await behind.ask_for_token(app)).headers
+
+
+async def test_a_body_that_follows_its_head_is_answered_in_front(
+    issuer: IssuerUnderTest, app: RegisteredApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As requests and urllib3 send it, on which Segment's Python SDK is built."""
+    monkeypatch.setattr(front, "PATIENCE_FOR_A_BODY", 60.0)
+    octets = PLAIN.octets(app)
+    request_ = msgspec.structs.replace(PLAIN, cuts=[octets.index(b"grant_type")])
+
+    answer = await ask(issuer, app, request_)
+
+    assert answer.status == 200
+    assert answer["Server"] == "tollgate"
+
+
+async def test_an_assertion_that_was_used_is_refused_alike(
+    issuer: IssuerUnderTest, behind: IssuerUnderTest, app: RegisteredApp
+) -> None:
+    await behind.until_registry_is_at(await registry_position(issuer))
+    refusals = []
+    for each in (issuer, behind):
+        form = each.token_form(app)
+        assert (await each.post_form("/token", form)).status == 200
+        refusals.append(await each.post_form("/token", form))
+
+    assert [refusal.status for refusal in refusals] == [401, 401]
+    assert refusals[0].json == refusals[1].json
+    assert refusals[0].json["error"] == "invalid_client"
+
+
+async def test_whoever_hangs_up_has_failed_as_well(
+    settings: Settings, app: RegisteredApp
+) -> None:
+    """Else one could try as often as one likes, and not wait to be told."""
+    settings = msgspec.structs.replace(settings, failures_per_minute=1)
+    bad = msgspec.structs.replace(
+        PLAIN, form=[*PLAIN.form[:2], "client_assertion={assertion}x"]
+    )
+    async with serving(settings) as issuer:
+        client = await RawClient.connect(urlsplit(issuer.url).port or 0)
+        await client.send(bad.octets(app))
+        await client.close()
+        await until(partial(has_failed, issuer))
+
+        assert (await issuer.ask_for_token(app)).status == 429
+
+
+async def has_failed(issuer: IssuerUnderTest) -> bool:
+    outcome = 'requests_total{endpoint="token",outcome="invalid_client"}'
+    return (await counts(issuer)).get(outcome) == 1
 
 
 @pytest.mark.parametrize("claims", [{}, {"exp": 1}], ids=["a token", "a refusal"])

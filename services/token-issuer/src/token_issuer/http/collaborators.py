@@ -20,6 +20,7 @@ from token_issuer.service_credentials import ServiceCredentials
 from token_issuer.token_records import TokenRecords
 from tollgate.clock import Clock
 from tollgate.http.addresses import Network
+from tollgate.http.metrics import RequestMetrics
 from tollgate.messaging.feed import Feed
 from tollgate.messaging.notifications import Notifications
 
@@ -39,5 +40,6 @@ metrics = web.AppKey("metrics", IssuerMetrics)
 notifications = web.AppKey("notifications", Notifications)
 patience = web.AppKey("patience", Patience)
 records = web.AppKey("records", TokenRecords)
+requests = web.AppKey("requests", RequestMetrics)
 revocations = web.AppKey("revocations", Revocations)
 trusted_proxies = web.AppKey("trusted_proxies", tuple[Network, ...])

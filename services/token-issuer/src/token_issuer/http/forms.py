@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import msgspec
 import structlog
 from aiohttp import web
+from aiohttp.hdrs import CONTENT_ENCODING
 from aiohttp.typedefs import Handler
 
 from token_issuer.callers import Caller
@@ -24,7 +25,9 @@ from token_issuer.http.collaborators import (
     trusted_proxies,
 )
 from token_issuer.http.oauth_responses import RequestTimedOut, json_response
+from token_issuer.limits import RateLimit
 from tollgate.errors import Unavailable
+from tollgate.http.request_ids import Headers
 from tollgate.http.server import RECORDED
 from tollgate.oauth.client_assertion import read_assertion
 from tollgate.oauth.errors import (
@@ -104,7 +107,7 @@ async def _answer(request: web.Request, handler: FormHandler) -> Any:  # noqa: A
     arrived_at = application[clock].now()
     caller = admit(request, application)
     form = request[FORM] = parse_form(
-        await body_of(request), headers.get("Content-Type")
+        await _body_of(request), headers.get("Content-Type")
     )
     with application[patience].hold():
         return await handler(
@@ -121,13 +124,13 @@ async def _answer(request: web.Request, handler: FormHandler) -> Any:  # noqa: A
 def admit(request: web.Request, application: web.Application) -> Caller:
     """Who sent the request, or `TooManyRequests` for all the failures before it."""
     caller = caller_of(request, application[trusted_proxies])
-    require_few_failures(caller.address, application)
+    require_few_failures(caller.address, application[failures])
     return caller
 
 
-def require_few_failures(address: str, application: web.Application) -> None:
+def require_few_failures(address: str, failed: RateLimit) -> None:
     """`TooManyRequests` for all the failures of `address` before."""
-    wait = application[failures].wait_for(household_of(address))
+    wait = failed.wait_for(household_of(address))
     if wait is not None:
         raise TooManyRequests("too many failures from this address", retry_after=wait)
 
@@ -154,21 +157,21 @@ def _claimed_client_id(form: Mapping[str, str]) -> str | None:
         return None
 
 
-async def body_of(request: web.Request) -> bytes:
+async def _body_of(request: web.Request) -> bytes:
     """All of it, or what is to be said of a body that cannot be had."""
-    return request[BODY] if BODY in request else await read_body(request)
-
-
-async def read_body(request: web.Request) -> bytes:
-    """As `body_of`, of a request of which nothing was read."""
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise UnsupportedMediaType("send the form without a content coding")
+    require_no_coding(request.headers)
+    if BODY in request:
+        return request[BODY]
     try:
-        if request.content.is_eof():  # it came with its head, as most do
-            return request.content.read_nowait()
         async with asyncio.timeout(BODY_TIMEOUT):
             return await request.read()
     except TimeoutError:
         raise RequestTimedOut("the request did not arrive in time") from None
     except web.RequestPayloadError:
         raise InvalidRequest("the body is malformed") from None
+
+
+def require_no_coding(headers: Headers) -> None:
+    """`UnsupportedMediaType` for a body that would have to be decoded first."""
+    if headers.get(CONTENT_ENCODING, "identity").lower() != "identity":
+        raise UnsupportedMediaType("send the form without a content coding")

@@ -5,40 +5,43 @@ alone. Whatever else it would have to wait for, and whatever is not a token, is 
 the application to decide, to answer, to log and to count.
 """
 
+import asyncio
 import time
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from email.utils import formatdate
+from typing import NamedTuple
 
 import msgspec
 from aiohttp import HttpVersion11, web
+from aiohttp.hdrs import AUTHORIZATION, CONTENT_TYPE, EXPECT, UPGRADE
 
 from token_issuer.callers import Caller
 from token_issuer.grants.client_credentials import (
     AccessTokenResponse,
+    ClientCredentialsGrant,
     Exchange,
     NotAtOnce,
 )
 from token_issuer.http.callers import address_of
-from token_issuer.http.collaborators import (
-    clock,
-    grants,
-    metrics,
-    patience,
-    trusted_proxies,
-)
 from token_issuer.http.forms import (
     BODY,
     FAILED,
     FORM,
-    read_body,
     require_few_failures,
+    require_no_coding,
 )
 from token_issuer.http.token_endpoint import grant_of
 from token_issuer.issuance import in_words_of_oauth
-from tollgate.http.front import PreparedResponse, Rest
+from token_issuer.limits import RateLimit
+from token_issuer.metrics import IssuerMetrics
+from token_issuer.patience import Patience
+from tollgate.clock import Clock
+from tollgate.eventlog import Appended
+from tollgate.http.addresses import Network
+from tollgate.http.front import Connection, Head
 from tollgate.http.metrics import RequestMetrics
-from tollgate.http.request_ids import name_request
-from tollgate.http.server import RECORDED
+from tollgate.http.request_ids import name_in
 from tollgate.oauth.forms import parse_form
 
 _ANSWER = (
@@ -57,70 +60,44 @@ _ANSWER = (
 _encode = msgspec.json.Encoder().encode
 
 
-class TokenFront:
-    """`paths` are those of the token endpoint."""
+class Surroundings(NamedTuple):
+    """What the application has as well; `paths` are those of the token endpoint."""
 
-    def __init__(
-        self,
-        application: web.Application,
-        *,
-        paths: Collection[str],
-        requests: RequestMetrics,
-    ) -> None:
-        self._application = application
-        self._paths = frozenset(paths)
-        self._requests = requests
+    paths: Collection[str]
+    clock: Clock
+    failures: RateLimit
+    grants: Mapping[str, ClientCredentialsGrant]
+    metrics: IssuerMetrics
+    patience: Patience
+    requests: RequestMetrics
+    trusted_proxies: tuple[Network, ...]
+
+
+class TokenFront:
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._surroundings = surroundings
+        self._paths = frozenset(surroundings.paths)
         self._date_of = -1
         self._date = b""
 
-    async def __call__(self, request: web.Request, rest: Rest) -> web.StreamResponse:
-        """A token in an answer that is not looked at again, or whatever `rest` says."""
-        path = request.raw_path
-        if path not in self._paths or not _is_plain(request):
-            return await rest(request)
-        started = time.perf_counter()
-        application = self._application
-        arrived_at = application[clock].now()
-        body: bytes | None = None
-        form: Mapping[str, str] | None = None
-        try:
-            # The same as `forms` does, and in that order.
-            caller = Caller(
-                address=address_of(request, application[trusted_proxies]),
-                request_id=name_request(request),
-            )
-            require_few_failures(caller.address, application)
-            body = await read_body(request)
-            form = parse_form(body, request.headers.get("Content-Type"))
-            grant = grant_of(form, application[grants])
-            exchange = Exchange(form, arrived_at, caller)
-            held_by = application[patience]
-            held_by.begin(exchange)
-            try:
-                grant.begin(exchange)
-                await exchange.done
-            finally:
-                held_by.end(exchange)
-        except Exception as failure:  # noqa: BLE001 - the application answers it
-            if body is not None:
-                request[BODY] = body
-            if form is not None:
-                request[FORM] = form
-            if not isinstance(failure, NotAtOnce):
-                request[FAILED] = in_words_of_oauth(failure)
-            return await rest(request)
-        except BaseException:
-            self._requests.count(path, "POST", "cancelled", started)
-            raise
-        self._requests.count(path, "POST", "200", started)
-        application[metrics].count_request("token", "ok")
-        response = PreparedResponse(
-            self._answer(caller.request_id, exchange.response())
-        )
-        response[RECORDED] = True
-        return response
+    def asking(self, head: Head, connection: Connection) -> "_Asking | None":
+        """A form and no more, on a connection that is kept."""
+        headers = head.headers
+        if (
+            head.path not in self._paths
+            or head.method != "POST"
+            or head.version != HttpVersion11
+            or head.should_close
+            # Fields of requests that are more than a form.
+            or AUTHORIZATION in headers
+            or EXPECT in headers
+            or UPGRADE in headers
+        ):
+            return None
+        return _Asking(self, self._surroundings, head, connection)
 
-    def _answer(self, request_id: str, answer: AccessTokenResponse) -> bytes:
+    def octets_of(self, answer: AccessTokenResponse, request_id: str) -> bytes:
+        """The whole of it, as it is sent."""
         now = int(time.time())
         if now != self._date_of:
             # RFC 9110 §6.6.1; SDKs set their clocks by it.
@@ -129,16 +106,86 @@ class TokenFront:
         return _ANSWER % (request_id.encode(), len(body), self._date, body)
 
 
-def _is_plain(request: web.Request) -> bool:
-    """Whether it is a form and no more, on a connection that is kept."""
-    if (
-        request.method != "POST"
-        or request.version != HttpVersion11
-        or not request.keep_alive
-    ):
-        return False
-    headers = request.headers
-    # Fields of requests that are more than a form.
-    return not (
-        "Authorization" in headers or "Expect" in headers or "Upgrade" in headers
+class _Asking:
+    """One request, from its head to its answer."""
+
+    __slots__ = (
+        "_arrived_at",
+        "_body",
+        "_connection",
+        "_exchange",
+        "_failure",
+        "_form",
+        "_front",
+        "_head",
+        "_started",
+        "_surroundings",
     )
+
+    _exchange: Exchange
+
+    def __init__(
+        self,
+        front: TokenFront,
+        surroundings: Surroundings,
+        head: Head,
+        connection: Connection,
+    ) -> None:
+        self._started = time.perf_counter()
+        self._arrived_at: datetime = surroundings.clock.now()
+        self._front = front
+        self._surroundings = surroundings
+        self._head = head
+        self._connection = connection
+        self._body = b""
+        self._form: Mapping[str, str] | None = None
+        self._failure: Exception | None = None
+
+    def begin(self, body: bytes) -> None:
+        around = self._surroundings
+        self._body = body
+        try:
+            # The same as `forms` does, and in that order.
+            headers = self._head.headers
+            caller = Caller(
+                address=address_of(
+                    self._connection.remote, headers, around.trusted_proxies
+                ),
+                request_id=name_in(headers),
+            )
+            require_few_failures(caller.address, around.failures)
+            require_no_coding(headers)
+            form = self._form = parse_form(body, headers.get(CONTENT_TYPE))
+            grant = grant_of(form, around.grants)
+            exchange = self._exchange = Exchange(form, self._arrived_at, caller)
+            around.patience.begin(exchange)
+        except Exception as failure:  # noqa: BLE001 - the application answers it
+            self._leave(failure)
+            return
+        exchange.done.add_done_callback(self._end)
+        grant.begin(exchange)
+
+    def _end(self, done: "asyncio.Future[Appended]") -> None:
+        exchange, around = self._exchange, self._surroundings
+        around.patience.end(exchange)
+        failure = done.exception()
+        if failure is not None:
+            self._leave(failure)
+            return
+        around.requests.count(self._head.path, "POST", "200", self._started)
+        around.metrics.count_request("token", "ok")
+        self._connection.answer(
+            self._front.octets_of(exchange.response(), exchange.caller.request_id)
+        )
+
+    def _leave(self, failure: BaseException) -> None:
+        if isinstance(failure, Exception) and not isinstance(failure, NotAtOnce):
+            self._failure = in_words_of_oauth(failure)
+        self._connection.leave(self._remind)
+
+    def _remind(self, request: web.Request) -> None:
+        request[BODY] = self._body
+        if self._form is not None:
+            request[FORM] = self._form
+        if self._failure is not None:
+            request[FAILED] = self._failure

@@ -14,7 +14,7 @@ from token_issuer.application import create_application
 from token_issuer.settings import Settings
 from token_issuer.testing.registry import RegisteredApp, RegistryStandIn
 from tollgate.clock import Clock
-from tollgate.http.front import put_in_front
+from tollgate.http.front import FrontRunner
 from tollgate.oauth.client_assertion import CLIENT_ASSERTION_TYPE
 from tollgate.settings import Secret
 from tollgate.testing.tokens import client_assertion
@@ -196,12 +196,10 @@ async def serving(
     with_front: bool = True,
 ) -> AsyncIterator[IssuerUnderTest]:
     """One process' worth of the service, until the block ends; 0 is any port."""
-    runner = web.AppRunner(
+    runner = (FrontRunner if with_front else web.AppRunner)(
         create_application(settings, clock=clock), shutdown_timeout=1.0
     )
     await runner.setup()
-    if with_front:
-        put_in_front(runner)
     try:
         await web.TCPSite(runner, "127.0.0.1", port).start()
         async with aiohttp.ClientSession() as session:

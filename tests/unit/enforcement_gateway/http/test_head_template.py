@@ -7,6 +7,7 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from enforcement_gateway.counters import Counters
+from enforcement_gateway.domain.authorization import KnownToken
 from enforcement_gateway.domain.denials import Refused
 from enforcement_gateway.http.framing import MAX_HEAD, read_head
 from enforcement_gateway.http.head_template import (
@@ -21,6 +22,7 @@ from enforcement_gateway.http.routes import Door
 from enforcement_gateway.http.server import Behind
 from enforcement_gateway.upstream.forwarding import Peer, UpstreamAuthorization
 from enforcement_gateway.upstream.pool import Origin, Pool
+from tollgate.oauth.access_tokens import VerifiedAccessToken
 
 BEHIND = Behind(
     pool=Pool(
@@ -38,6 +40,26 @@ PEERS = [
     Peer(address=b"192.0.2.8", is_tls=True, trusted=True),
 ]
 TOKEN = b"aaaa.bbbb.cccc"
+
+
+def verified(jti: str) -> KnownToken:
+    return KnownToken(
+        VerifiedAccessToken(
+            signing_kid="kid",
+            client_id="app_1",
+            jti=jti,
+            audiences=frozenset(),
+            scopes=frozenset(),
+            key="kid-1/2",
+            rev=0,
+            iat=0.0,
+            exp=1.0,
+        )
+    )
+
+
+VERIFIED = {TOKEN: verified("jti-1"), TOKEN + b"c": verified("jti-2")}
+UNVERIFIED = [TOKEN[:-1], TOKEN[:-1] + b"d", TOKEN + b"cc"]
 
 
 def written(fields: list[bytes], line: bytes = b"POST /v1/batch HTTP/1.1") -> bytes:
@@ -88,6 +110,20 @@ class TestFits:
         other = head.replace(TOKEN, token).replace(b"12\r\n", digits + b"\r\n")
         assert known.fit(other + b"body", {}) == len(other)
         assert (known.token, known.length) == (token, int(digits))
+
+    @given(st.lists(st.sampled_from(sorted(VERIFIED) + UNVERIFIED), min_size=1))
+    def test_what_a_token_was_verified_to_be_is_never_that_of_another(
+        self, tokens: list[bytes]
+    ) -> None:
+        head = written([*SDK, BEARER, LENGTH])
+        known = template(head)
+        assert known is not None
+        assert known.known is None
+        for token in tokens:
+            other = head.replace(TOKEN, token)
+            assert known.fit(other, VERIFIED) == len(other)
+            assert known.token == token
+            assert known.known is VERIFIED.get(token)
 
     @pytest.mark.parametrize("digits", [b"0", b"07", b"0012", b"", b"1x", b"9" * 19])
     def test_what_is_no_plain_length_is_for_the_strict_reader(self, digits) -> None:

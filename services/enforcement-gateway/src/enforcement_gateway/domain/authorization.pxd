@@ -20,6 +20,7 @@ cdef class Grounds:
     cpdef bint of(self, registry, tokens) except -1
 
 
+@cython.no_gc  # it is in no cycle, and there are many
 cdef class KnownToken:
     # What is asked at every request stands together.
     cdef readonly object app

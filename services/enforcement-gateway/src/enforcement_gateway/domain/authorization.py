@@ -6,6 +6,7 @@ frozen in between sees how old its facts are, and refuses (DESIGN 4).
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from sys import intern
 from types import MappingProxyType
 from typing import TypeAlias
@@ -236,6 +237,12 @@ class Grounds:
         return self._registry is registry and self._tokens is tokens
 
 
+@lru_cache(maxsize=1024)
+def _octets_of(client_id: str) -> bytes:
+    """One copy for all tokens of an app."""
+    return client_id.encode()
+
+
 class KnownToken:
     """A verified token as `admits_plainly` asks about it, at every request.
 
@@ -263,7 +270,7 @@ class KnownToken:
     def __init__(self, verified: VerifiedAccessToken) -> None:
         self.verified = verified
         self.client_id = verified.client_id
-        self.client_id_octets = verified.client_id.encode()
+        self.client_id_octets = _octets_of(verified.client_id)
         self.name = name_of(verified.client_id, verified.jti)
         # One text for all of them: it is looked up at every request.
         self.signing_kid = intern(verified.signing_kid)
@@ -329,10 +336,10 @@ def admits_plainly(
         signing_key is not token.signing_key and not token.trusts(signing_key)
     ):
         return False
-    # Few apps are cut, and no text need be looked into where none is.
+    # No text need be looked into, and fetched for that, where nothing is revoked.
     if grounds.cuts and token.client_id in grounds.cuts:
         return False
-    return token.name not in grounds.revoked
+    return not (grounds.revoked and token.name in grounds.revoked)
 
 
 def _gone_or_unheard_of(key: str, app: OAuthApp) -> Reason:

@@ -1,6 +1,7 @@
 # Types for the compiled build (ADR 26). The source beside it runs as it is.
 import cython
 
+from enforcement_gateway.domain.authorization cimport KnownToken
 from enforcement_gateway.http.plans cimport Plan
 from enforcement_gateway.upstream.forwarding cimport Outline
 
@@ -15,6 +16,7 @@ cdef class HeadTemplate:
     cdef readonly list fields
     cdef readonly object varying
     cdef readonly bytes token
+    cdef public KnownToken known
     cdef readonly Py_ssize_t length
     cdef readonly bytes digits
     cdef readonly bint is_everyday
@@ -40,7 +42,7 @@ cdef class HeadTemplate:
         self, bytes data, Py_ssize_t start, Py_ssize_t size
     ) except -1
 
-    @cython.locals(known=bytes, token=bytes, end=Py_ssize_t)
+    @cython.locals(known=bytes, token=bytes, verified=KnownToken, end=Py_ssize_t)
     cdef Py_ssize_t _read_token(
         self, bytes data, Py_ssize_t start, Py_ssize_t size, dict sound
     ) except -1

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from itertools import zip_longest
 
+from enforcement_gateway.domain.authorization import KnownToken
 from enforcement_gateway.domain.denials import Refused
 from enforcement_gateway.http.framing import (
     MAX_HEAD,
@@ -48,8 +49,9 @@ class HeadTemplate:
 
     `token`, `digits` (and the `length` they tell) and `values` are what filled the
     holes of the head that fitted last; `token` is None where the template has no such
-    hole. `values` are those of the varying fields that are passed on, with their outer
-    space. They are taken before another head is held against it: connections share it.
+    hole, and `known` is what that token was verified to be, if it was. `values` are
+    those of the varying fields that are passed on, with their outer space. They are
+    taken before another head is held against it: connections share it.
     `is_everyday`: nothing but its token and its body can speak against such a request.
     """
 
@@ -61,6 +63,7 @@ class HeadTemplate:
         "digits",
         "fields",
         "is_everyday",
+        "known",
         "length",
         "outline",
         "plan",
@@ -84,6 +87,7 @@ class HeadTemplate:
         self.fields = fields
         self.varying = varying
         self.token: bytes | None = None
+        self.known: KnownToken | None = None
         self.length = 0
         self.digits = b""
         self.is_everyday = (
@@ -111,10 +115,10 @@ class HeadTemplate:
         """Octets of a head that fits, without what fills its holes."""
         return self._after_size + sum(size for _, size, _ in self._holes)
 
-    def fit(self, data: bytes, sound: Mapping[bytes, object]) -> int:
+    def fit(self, data: bytes, sound: Mapping[bytes, KnownToken]) -> int:
         """Where the body begins, if `data` begins with a head that fits; else 0.
 
-        `sound` are tokens whose grammar need not be looked at again.
+        `sound` are tokens that were verified: nothing in them need be looked at again.
         """
         size = len(data)
         at = 0
@@ -164,7 +168,7 @@ class HeadTemplate:
         return end
 
     def _read_token(
-        self, data: bytes, start: int, size: int, sound: Mapping[bytes, object]
+        self, data: bytes, start: int, size: int, sound: Mapping[bytes, KnownToken]
     ) -> int:
         """The end of the token that starts there, the last one mostly; 0 if none."""
         known = self.token
@@ -176,12 +180,14 @@ class HeadTemplate:
         if end < 0:
             return 0
         token = data[start:end]
+        verified = sound.get(token)
         # RFC 6750 §2.1. Deleting is a third of the work of a regular expression.
-        if token not in sound and (
+        if verified is None and (
             token.rstrip(b"=").translate(None, _TOKEN_OCTETS) or token[:1] in b"="
         ):
             return 0
         self.token = token
+        self.known = verified
         return end
 
 

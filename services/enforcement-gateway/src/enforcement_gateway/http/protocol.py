@@ -387,12 +387,14 @@ class ServerConnection(Connection):
         The everyday way: what an exchange would do, with nothing made that is not sent.
         """
         server = self._server
-        token = template.token
-        if token is None:
-            return False
-        known = server.gate.remembered.get(token)
+        known = template.known
         if known is None:
-            return False
+            token = template.token
+            if token is None:
+                return False
+            known = template.known = server.gate.remembered.get(token)
+            if known is None:
+                return False
         write_keys = read_write_keys_quickly(body)
         if write_keys is None or len(write_keys) != 1:
             return False

@@ -22,6 +22,7 @@ cdef class Counters:
     cdef public object samples
 
     cpdef count_admitted(self)
+    cpdef count_denied(self, reason)
 
     @cython.locals(hundreds=int, others=dict)
     cpdef count_answered(self, int status)

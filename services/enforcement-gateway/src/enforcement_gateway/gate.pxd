@@ -2,6 +2,7 @@
 import cython
 
 from enforcement_gateway cimport clocks
+from enforcement_gateway.body.last_write_key cimport last_write_key
 from enforcement_gateway.counters cimport Counters
 from enforcement_gateway.domain.authorization cimport (
     Demand,
@@ -32,6 +33,6 @@ cdef class Gate:
     cpdef bint admits_plainly(self, KnownToken token, str write_key) except -1
     @cython.locals(view=View, wall=double)
     cpdef _decide(self, asked)
-    @cython.locals(view=View)
+    @cython.locals(view=View, write_key=str)
     cpdef refuses(self, token, bytes body)
     cpdef confirm(self, waiting)

@@ -2,15 +2,19 @@
 
 import asyncio
 import json
+import re
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
 
 from enforcement_gateway.counters import Counters
 from enforcement_gateway.domain.authorization import Deny
 from enforcement_gateway.domain.denials import Reason
 from enforcement_gateway.gate import Asked, Gate, Passed
-from enforcement_gateway.http import refusal_log
+from enforcement_gateway.http import exchange, refusal_log
 from enforcement_gateway.http.protocol import ServerConnection
 from enforcement_gateway.http.refusal_log import MAX_LINES, RefusalLog
 from enforcement_gateway.http.responses import dates, denial
@@ -74,15 +78,21 @@ class Transport:
     def __init__(self) -> None:
         self.written = b""
         self.aborted = self.closed = False
+        self.on_write = lambda: None
 
     def get_extra_info(self, name: str) -> object:
         return ("192.0.2.1", 5) if name == "peername" else None
 
     def write(self, data: bytes) -> None:
         self.written += data
+        self.on_write()
 
     def is_closing(self) -> bool:
         return self.closed
+
+    @property
+    def has_ended(self) -> bool:
+        return self.closed or self.aborted
 
     def can_write_eof(self) -> bool:
         return False
@@ -112,6 +122,19 @@ class TellingPool(Pool):
         self.forwarded.append(request)
 
 
+def request(
+    body: bytes = b'{"writeKey":"k"}',
+    agent: bytes = PYTHON,
+    more: bytes = b"",
+    token: bytes = b"x.y.z",
+) -> bytes:
+    return (
+        b"POST /v1/batch HTTP/1.1\r\nHost: a\r\nUser-Agent: %b\r\n%b"
+        b"Authorization: Bearer %b\r\nContent-Length: %d\r\n\r\n%b"
+        % (agent, more, token, len(body), body)
+    )
+
+
 class Client:
     """One connection to a gateway whose gate a test holds."""
 
@@ -137,11 +160,7 @@ class Client:
     ) -> bytes:
         """What is answered at once to a request with a bearer."""
         self.transport.written = b""
-        self.connection.data_received(
-            b"POST /v1/batch HTTP/1.1\r\nHost: a\r\nUser-Agent: %b\r\n%b"
-            b"Authorization: Bearer x.y.z\r\nContent-Length: %d\r\n\r\n%b"
-            % (agent, more, len(body), body)
-        )
+        self.connection.data_received(request(body, agent, more))
         return self.transport.written
 
     @property
@@ -281,7 +300,7 @@ class TestSignatures:
     def settled(self, client, monkeypatch) -> list[object]:
         """What the burst finds, in turn: a token of ours, or a reason."""
         outcomes = []
-        unverified = UnverifiedAccessToken("kid", None, None, b"", b"")
+        unverified = UnverifiedAccessToken("kid", None, b"", b"", b"")
         monkeypatch.setattr(
             client.gate.verifier, "settle", lambda *_: outcomes.pop(0), raising=False
         )
@@ -312,6 +331,38 @@ class TestSignatures:
         (request,) = client.forwarded
         assert b"app_1" in request
 
+    async def test_of_one_burst_each_goes_on_with_what_its_own_head_said(
+        self, client, settled, monkeypatch
+    ) -> None:
+        """Though the heads of one client share their template."""
+        for trace in (b"1", b"2"):  # that it varies is seen from two
+            settled.append(Reason.TOKEN_SIGNATURE_WRONG)
+            client.ask(more=b"Trace: %b\r\n" % trace)
+            await asyncio.sleep(0)
+        other = ServerConnection(client.server)
+        other.connection_made(Transport())
+        client.gate.verdict, shown = Passed("app_1"), []
+        monkeypatch.setattr(
+            client.gate.verifier,
+            "settle",
+            lambda token, _: shown.append(token) or VERIFIED,
+        )
+        asked = [
+            (client.connection, b"3", b"a.b.c", b'{"writeKey":"k"}'),
+            (other, b"4", b"d.e.fff", b'{"batch":[],"writeKey":"k"}'),
+        ]
+        for connection, trace, token, body in asked:
+            head = b"Trace: %b\r\n" % trace
+            connection.data_received(request(body, more=head, token=token))
+        assert client.forwarded == []
+        await asyncio.sleep(0)
+        assert shown == [token for _, _, token, _ in asked]
+        for sent, (_, trace, _, body) in zip(client.forwarded, asked, strict=True):
+            head, _, rest = sent.partition(b"\r\n\r\n")
+            assert b"\r\nTrace: %b\r\n" % trace in head
+            assert b"\r\nContent-Length: %d\r\n" % len(body) in head + b"\r\n"
+            assert rest == body
+
     async def test_what_is_right_and_unknown_is_asked_for(
         self, client, settled
     ) -> None:
@@ -340,17 +391,176 @@ class TestSignatures:
         await asyncio.sleep(0)
         assert client.transport.aborted
 
+    async def test_so_does_one_that_comes_later(self, client, settled) -> None:
+        settled.append(VERIFIED)
+        client.gate.decide = None
+        client.ask()
+        await asyncio.sleep(0)
+        assert client.transport.aborted
+
+
+# --- The short way, and the exchange's ---
+
+UNVERIFIED = UnverifiedAccessToken("kid", None, b"", b"", b"")
+REASONS = (Reason.TOKEN_MALFORMED, Reason.TOKEN_EXPIRED, Reason.APP_UNKNOWN)
+
+
+class Step(NamedTuple):
+    """A request, what the gate says to it, and what happens while it is under way.
+
+    `look` is of its token, `later` of what the token was `found` to be, `verdict` of
+    all of it, and None a fault of ours; `is_level`: the logs could be read.
+    """
+
+    look: Reason | UnverifiedAccessToken | None
+    found: Reason | VerifiedAccessToken
+    later: Reason | None
+    verdict: Passed | Deny | None
+    is_level: bool = True
+    agent: bytes = PYTHON
+    meanwhile: str = "nothing"
+
+
+STEPS = st.lists(
+    st.builds(
+        Step,
+        look=st.just(UNVERIFIED) | st.sampled_from([*REASONS, None]),
+        found=st.just(VERIFIED) | st.just(Reason.TOKEN_MALFORMED),
+        later=st.just(Reason.TOKEN_MALFORMED) | st.sampled_from([*REASONS, None]),
+        verdict=st.sampled_from([Passed("app_1"), *map(Deny, REASONS), None]),
+        is_level=st.booleans(),
+        agent=st.sampled_from([*3 * [PYTHON], OLD_PYTHON, NODE]),
+        meanwhile=st.sampled_from(
+            ["nothing", "ask", "end", "leave", "drain", "congest"]
+        ),
+    ),
+    min_size=1,
+    max_size=4,
+)
+EACH_ONCE = [Step(reason, VERIFIED, None, Passed()) for reason in REASONS]
+"""From then on each answer is known, and may be given the short way."""
+TURNS_FOR_ONE = 3  # of the loop: its signature, and what became known meanwhile
+IDS = re.compile(rb"[0-9a-f]{16}-[0-9a-f]+")
+DATE = re.compile(rb"Date: [^\r]+\r\n")
+
+
+class Neighbour(Client):
+    """All that can be seen of a connection after one step and another."""
+
+    def __init__(self, *, in_pieces: bool) -> None:
+        super().__init__()
+        self.in_pieces = in_pieces
+        self.gate.refuses, self.gate.decide = self._refuses, self._decide
+        self.gate.verifier.settle = self._settle
+        self.signatures = 0
+        self.step = None
+        self.is_over = False  # nothing more can come
+
+    def _refuses(self, token: object, body: bytes) -> object:
+        del body
+        if isinstance(token, VerifiedAccessToken):
+            return None
+        return self.step.look if isinstance(token, bytes) else self.step.later
+
+    def _settle(self, *_: object) -> Reason | VerifiedAccessToken:
+        self.signatures += 1
+        return self.step.found
+
+    def _decide(self, asked: Asked) -> Passed | Deny:
+        del asked
+        if self.step.verdict is None:
+            raise RuntimeError
+        return self.step.verdict
+
+    async def take(self, step: Step) -> None:
+        self.step = step
+        head, end, body = request(agent=step.agent).partition(b"\r\n\r\n")
+        pieces = (head + end, body) if self.in_pieces else (head + end + body,)
+        try:
+            for piece in pieces:
+                self.connection.data_received(piece)
+        except RuntimeError:
+            self.is_over = True
+            return
+        self.is_over = step.meanwhile in {"end", "leave"}
+        self._meanwhile(step.meanwhile)
+        for _ in range(2 * TURNS_FOR_ONE):  # a second one may have been asked
+            await asyncio.sleep(0)
+            waiting, self.gate.waiting = self.gate.waiting, []
+            for each in waiting:
+                each.confirmed(step.is_level)
+
+    def _meanwhile(self, happens: str) -> None:
+        match happens:
+            case "ask":
+                self.connection.data_received(request())
+            case "end":
+                self.connection.eof_received()
+            case "leave":
+                self.connection.connection_lost(None)
+            case "drain":
+                self.server.draining = True
+            case "congest":
+                self.transport.on_write = self.connection.pause_writing
+
+    @property
+    def seen(self) -> tuple[object, ...]:
+        return (
+            DATE.sub(b"", IDS.sub(b"id", self.transport.written)),
+            [IDS.sub(b"id", each) for each in self.forwarded],
+            self.transport.closed,
+            self.transport.aborted,
+            self.is_over,
+            self.signatures,
+            self.connection.deadline,
+            self.server.counters.tally(),
+            len(set(IDS.findall(self.transport.written))),
+        )
+
+
+class TestIsTheSame:
+    """Whether an exchange takes care of a request, or nobody has to."""
+
+    @settings(max_examples=300)
+    @given(steps=STEPS)
+    def test_as_with_an_exchange(self, steps) -> None:
+        asyncio.run(self.compare(steps))
+
+    async def compare(self, steps: list[Step]) -> None:
+        told = []
+        logger = SimpleNamespace(info=lambda _, **fields: told.append(fields))
+
+        def break_off(_: str, **fields: object) -> None:
+            assert isinstance(fields["exc_info"], RuntimeError)
+            told.append({"reason": "fault", "status": None})
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(refusal_log, "logger", logger)
+            patch.setattr(exchange, "logger", SimpleNamespace(error=break_off))
+            neighbours = [Neighbour(in_pieces=False), Neighbour(in_pieces=True)]
+            for step in EACH_ONCE + steps:
+                lines = []
+                for each in neighbours:
+                    await each.take(step)
+                    lines.append([(x["reason"], x["status"]) for x in told])
+                    told.clear()
+                event(f"{len(lines[0])} refused")
+                assert lines[0] == lines[1]
+                assert neighbours[0].seen == neighbours[1].seen
+                if neighbours[0].is_over or neighbours[0].transport.has_ended:
+                    return
+
 
 class TestLog:
     def test_a_flood_is_counted_and_told_in_one_line(self, monkeypatch) -> None:
-        clock = SimpleNamespace(monotonic=lambda: clock.now, now=100.5)
         told = []
         logger = SimpleNamespace(info=lambda event, **fields: told.append(fields))
-        monkeypatch.setattr(refusal_log, "time", clock)
         monkeypatch.setattr(refusal_log, "logger", logger)
         log = RefusalLog()
+        log.renew(100.5)
         for number in range(1000):
             log.tell(Reason.TOKEN_MALFORMED, 401, b"id-%d" % number, b"192.0.2.1")
+            log.renew(100.5 + number / 2000)
         assert len(told) == MAX_LINES
         assert told[0] == {
             "reason": "token_malformed",
@@ -358,7 +568,9 @@ class TestLog:
             "request_id": "id-0",
             "client_address": "192.0.2.1",
         }
-        clock.now += 1
-        log.tell(Reason.TOKEN_EXPIRED, 511, b"id-1000", b"192.0.2.1")
+        log.renew(101.5)
         assert told[MAX_LINES] == {"n": 1000 - MAX_LINES}
+        log.tell(Reason.TOKEN_EXPIRED, 511, b"id-1000", b"192.0.2.1")
         assert told[MAX_LINES + 1]["reason"] == "token_expired"
+        log.renew(103.0)
+        assert len(told) == MAX_LINES + 2

@@ -125,6 +125,7 @@ class TestRefusals:
             ("", TokenRefusal.MALFORMED),
             ("not.a.token", TokenRefusal.MALFORMED),
             (TOKEN + "=", TokenRefusal.MALFORMED),
+            (token({"iss": "app_1"}) + ".AAAA", TokenRefusal.MALFORMED),
             (token(typ=None), TokenRefusal.WRONG_TYPE),
             (token(typ="JWT"), TokenRefusal.WRONG_TYPE),
             (token(typ="dpop+jwt"), TokenRefusal.WRONG_TYPE),

@@ -9,14 +9,19 @@ import re
 MAX_TAIL = 512
 """Octets in which it is looked for."""
 
+MAX_KNOWN = 4096
+MAX_KNOWN_LENGTH = 192  # enough for a key that the registry gives and takes
+
 _NAME = b'"writeKey"'
 _TAIL = re.compile(
     # Strings without an escape, so that each quote begins or ends one.
     rb'"writeKey"[ \t\r\n]*:[ \t\r\n]*"([ !#-\[\]-~]*)"'
-    rb'(?:[ \t\r\n]*,[ \t\r\n]*"[^"\\]*"[ \t\r\n]*:[ \t\r\n]*"[^"\\]*")*'
+    rb'((?:[ \t\r\n]*,[ \t\r\n]*"[^"\\]*"[ \t\r\n]*:[ \t\r\n]*"[^"\\]*")*)'
     rb"[ \t\r\n]*\}[ \t\r\n]*\Z"
 ).match
 _BACKSLASH = ord("\\")
+_known: dict[bytes, str] = {}
+"""Ends of bodies that were read before, where nothing but the key is in them."""
 
 
 def last_write_key(body: bytes) -> str | None:
@@ -30,5 +35,19 @@ def last_write_key(body: bytes) -> str | None:
     start = body.rfind(_NAME, size - MAX_TAIL if size > MAX_TAIL else 0)
     if start < 1 or body[start - 1] == _BACKSLASH:
         return None
-    tail = _TAIL(body, start)
-    return None if tail is None else tail[1].decode("ascii")
+    tail = body[start:]
+    known = _known.get(tail)
+    return _read(tail) if known is None else known
+
+
+def _read(tail: bytes) -> str | None:
+    """The key that such an end of a body names."""
+    read = _TAIL(tail)
+    if read is None:
+        return None
+    key = read[1].decode("ascii")
+    if not read[2] and len(tail) <= MAX_KNOWN_LENGTH:
+        if len(_known) >= MAX_KNOWN:
+            _known.clear()
+        _known[tail] = key
+    return key

@@ -38,7 +38,7 @@ cdef class Exchange(Answers):
     cdef readonly tuple write_keys
 
     cpdef run(self, bytes body)
-    cpdef _run_plain(self, bytes body)
+    cpdef run_plain(self, bytes body, look)
     cpdef _heed(self, verdict)
     cpdef _heed_no(self, reason)
     cpdef _deny(self, reason)

@@ -41,7 +41,7 @@ from enforcement_gateway.upstream.forwarding import (
     forwarded_request,
     target_of,
 )
-from tollgate.oauth.access_tokens import VerifiedAccessToken
+from tollgate.oauth.access_tokens import UnverifiedAccessToken, VerifiedAccessToken
 
 logger = structlog.get_logger(__name__)
 
@@ -164,8 +164,7 @@ class Exchange(Answers):
         plan = self._plan
         self._body = body
         if plan.is_plain:
-            self._readable = body
-            self._run_plain(body)
+            self.run_plain(body, self._server.gate.refuses(self.token, body))
         elif plan.refusal is not None:
             self._deny(plan.refusal)
         elif plan.inflates:
@@ -174,6 +173,26 @@ class Exchange(Answers):
             self._answer_options()
         else:
             self._read(body)
+
+    def run_plain(
+        self, body: bytes, look: Reason | UnverifiedAccessToken | None
+    ) -> None:
+        """Only the body names write keys; `look` is what the gate refuses it for."""
+        self._body = self._readable = body
+        if isinstance(look, Reason):
+            self._heed_no(look)
+            return
+        if look is not None:
+            token = self.token
+            assert isinstance(token, bytes)  # noqa: S101 - all else has been judged
+            self._server.signatures.add(self, token, look)
+            return
+        keys = read_write_keys_quickly(body)
+        if keys is None:
+            self._read_oddity(body)
+        else:
+            self.write_keys = keys
+            self._heed(self._server.gate.decide(self))
 
     def client_left(self) -> None:
         """Nobody waits for the answer any longer."""
@@ -198,7 +217,7 @@ class Exchange(Answers):
             if not is_level:
                 self._deny(Reason.VIEW_UNCONFIRMED)
             elif self._plan.is_plain:
-                self._run_plain(self._body)
+                self.run(self._body)
             else:
                 self._heed(self._server.gate.decide(self))
         except Exception as fault:  # noqa: BLE001 - others wait for the same
@@ -210,7 +229,7 @@ class Exchange(Answers):
             return
         self.token = shown
         try:
-            self._run_plain(self._body)
+            self.run(self._body)
         except Exception as fault:  # noqa: BLE001 - others were verified with it
             self.break_off(fault)
 
@@ -221,24 +240,6 @@ class Exchange(Answers):
             self._connection.break_answer()
 
     # --- the way in ---
-
-    def _run_plain(self, body: bytes) -> None:
-        """Only the body names write keys, and it is there as it was sent."""
-        token = self.token
-        look = self._server.gate.refuses(token, body)
-        if isinstance(look, Reason):
-            self._heed_no(look)
-            return
-        if look is not None:
-            assert isinstance(token, bytes)  # noqa: S101 - all else has been judged
-            self._server.signatures.add(self, token, look)
-            return
-        keys = read_write_keys_quickly(body)
-        if keys is None:
-            self._read_oddity(body)
-        else:
-            self.write_keys = keys
-            self._heed(self._server.gate.decide(self))
 
     def _run_deflated(self, inflation: Inflation) -> None:
         try:

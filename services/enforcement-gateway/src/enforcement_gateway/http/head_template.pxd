@@ -42,7 +42,9 @@ cdef class HeadTemplate:
         self, bytes data, Py_ssize_t start, Py_ssize_t size
     ) except -1
 
-    @cython.locals(known=bytes, token=bytes, verified=KnownToken, end=Py_ssize_t)
+    @cython.locals(
+        known=bytes, token=bytes, verified=KnownToken, end=Py_ssize_t, odd=Py_ssize_t
+    )
     cdef Py_ssize_t _read_token(
         self, bytes data, Py_ssize_t start, Py_ssize_t size, dict sound
     ) except -1

@@ -13,6 +13,8 @@ import re
 from collections.abc import Mapping
 from itertools import zip_longest
 
+from stringzilla import find_first_not_of
+
 from enforcement_gateway.domain.authorization import KnownToken
 from enforcement_gateway.domain.denials import Refused
 from enforcement_gateway.http.framing import (
@@ -181,11 +183,10 @@ class HeadTemplate:
             return 0
         token = data[start:end]
         verified = sound.get(token)
-        # RFC 6750 §2.1. Deleting is a third of the work of a regular expression.
-        if verified is None and (
-            token.rstrip(b"=").translate(None, _TOKEN_OCTETS) or token[:1] in b"="
-        ):
-            return 0
+        if verified is None:  # RFC 6750 §2.1
+            odd = find_first_not_of(token, _TOKEN_OCTETS)
+            if not odd or not token or (odd > 0 and token[odd:].strip(b"=")):
+                return 0
         self.token = token
         self.known = verified
         return end

@@ -6,6 +6,7 @@ from enforcement_gateway.domain.authorization cimport KnownToken
 from enforcement_gateway.http.exchange cimport Connection, Exchange
 from enforcement_gateway.http.head_template cimport HeadTemplate
 from enforcement_gateway.http.plans cimport Plan
+from enforcement_gateway.http.responses cimport PreparedDenial
 from enforcement_gateway.http.server cimport Server
 from enforcement_gateway.upstream.answers cimport KnownHead
 from enforcement_gateway.upstream.pool cimport Pool
@@ -51,5 +52,9 @@ cdef class ServerConnection(Connection):
         request=bytes,
     )
     cpdef bint _pass_on(self, HeadTemplate template, bytes body) except -1
+    @cython.locals(token=bytes, exchange=Exchange)
+    cpdef _look_closer(self, HeadTemplate template, bytes body)
+    @cython.locals(server=Server, request_id=bytes, answer=PreparedDenial)
+    cpdef bint _turn_away(self, Plan plan, reason) except -1
     cpdef Exchange _open_exchange(self, Plan plan, HeadTemplate template=*)
     cpdef Exchange _taken_up(self)

@@ -369,8 +369,10 @@ class ServerConnection(Connection):
             self._state = _BUSY
             self._skipped_line = False
             self.deadline = _FOREVER
-            if not (template.is_everyday and self._pass_on(template, body)):
+            if not template.is_everyday:
                 self._open_exchange(template.plan, template).run(body)
+            elif not self._pass_on(template, body):
+                self._look_closer(template, body)
             return True
         self._open_exchange(template.plan, template)
         self._state = _LENGTH
@@ -407,6 +409,36 @@ class ServerConnection(Connection):
             known.client_id_octets, request_id, template.digits, body, template.values
         )
         pool.send(request, self)
+        return True
+
+    def _look_closer(self, template: HeadTemplate, body: bytes) -> None:
+        """A request that is not plainly admitted: perhaps it is plainly refused."""
+        token = template.token
+        assert token is not None  # noqa: S101 - a request of every day has one
+        look = self._server.gate.refuses(token, body)
+        if not isinstance(look, Reason) or not self._turn_away(template.plan, look):
+            self._open_exchange(template.plan, template).run_plain(body, look)
+
+    def _turn_away(self, plan: Plan, reason: Reason) -> bool:
+        """Answer at once, the way of a flood: with nothing made that is not sent.
+
+        False where an exchange has more to do, which answers as this (ADR 38): the logs
+        have to be read first, the connection ends, or the answer is not written yet.
+        """
+        server = self._server
+        answer = plan.denials.get(reason)
+        if answer is None or answer.is_of_the_unknown or server.draining:
+            return False
+        request_id = server.new_request_id()
+        if answer.id_size != len(request_id):
+            return False  # the id was for nobody
+        server.counters.requests += 1
+        server.counters.count_denied(reason)
+        server.refusals.tell(reason, answer.status, request_id, self.peer.address)
+        self._state = _HEAD
+        self._transport.write(answer.filled(request_id))
+        if not self.is_congested:
+            self.deadline = server.clock + server.idle_seconds
         return True
 
     def _open_exchange(

@@ -1,11 +1,7 @@
-import cython
-
-
+# Types for the compiled build (ADR 26). The source beside it runs as it is.
 cdef class RefusalLog:
-    cdef long _second
-    cdef long _lines
+    cdef double _since
+    cdef long _lines_left
     cdef long _left_out
 
-    @cython.locals(second=long)
-    cpdef tell(self, reason, status, bytes request_id, bytes address)
-    cdef _begin(self, long second)
+    cpdef tell(self, reason, long status, bytes request_id, bytes address)

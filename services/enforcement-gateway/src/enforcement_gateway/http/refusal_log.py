@@ -4,8 +4,6 @@ The counters are complete; the lines are there so that somebody who asks why get
 answer, with the request id that the client was told.
 """
 
-import time
-
 import structlog
 
 from enforcement_gateway.domain.denials import Reason
@@ -17,24 +15,24 @@ logger = structlog.get_logger(__name__)
 
 
 class RefusalLog:
-    """Of one worker."""
+    """Of one worker. `renew` is called again and again, so that no clock is asked here.
+
+    `now` is in seconds, of a clock that is not set back.
+    """
 
     def __init__(self) -> None:
-        self._second = 0
-        self._lines = 0
+        self._since = 0.0
+        self._lines_left = MAX_LINES
         self._left_out = 0
 
     def tell(
         self, reason: Reason, status: int, request_id: bytes, address: bytes
     ) -> None:
         """Write a line, or count it where this second has had its share."""
-        second = int(time.monotonic())
-        if second != self._second:
-            self._begin(second)
-        if self._lines >= MAX_LINES:
+        if not self._lines_left:
             self._left_out += 1
             return
-        self._lines += 1
+        self._lines_left -= 1
         logger.info(
             "request refused",
             reason=reason.value,
@@ -43,8 +41,11 @@ class RefusalLog:
             client_address=address.decode(),
         )
 
-    def _begin(self, second: int) -> None:
-        self._second, self._lines = second, 0
+    def renew(self, now: float) -> None:
+        """A new share of lines, if the last one was for a second that is over."""
+        if now < self._since + 1:
+            return
+        self._since, self._lines_left = now, MAX_LINES
         if self._left_out:
             logger.info("requests refused, not told one by one", n=self._left_out)
             self._left_out = 0

@@ -2,16 +2,17 @@ import cython
 
 
 cdef class Dates:
-    cdef long _second
+    cdef double _since
     cdef bytes _line
 
-    @cython.locals(now=long)
+    @cython.locals(now=double)
     cpdef bytes line(self)
 
 
 cdef class PreparedDenial:
     cdef readonly long status
     cdef readonly Py_ssize_t id_size
+    cdef readonly bint is_of_the_unknown
     cdef bytes _start
     cdef list _around_ids
 

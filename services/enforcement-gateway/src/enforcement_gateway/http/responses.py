@@ -42,18 +42,19 @@ class DenialBody(msgspec.Struct, frozen=True):
 class Dates:
     """The Date of answers; a second lasts for all that are given in it."""
 
-    __slots__ = ("_line", "_second")
+    __slots__ = ("_line", "_since")
 
     def __init__(self) -> None:
-        self._second = -1
+        self._since = -1.0
         self._line = b""
 
     def line(self) -> bytes:
         """`Date: …` with its line end, in IMF-fixdate."""
-        now = int(time.time())
-        if now != self._second:
-            self._second = now
-            self._line = b"Date: %b\r\n" % formatdate(now, usegmt=True).encode()
+        now = time.time()
+        if not self._since <= now < self._since + 1:
+            self._since = now // 1
+            date = formatdate(self._since, usegmt=True)
+            self._line = b"Date: %b\r\n" % date.encode()
         return self._line
 
 
@@ -70,20 +71,28 @@ class PreparedDenial:
     """A whole answer but for its date and the id of the request.
 
     For ids of one length, because the length of the body hangs on theirs.
+    `is_of_the_unknown`: it is said only by a view that was read anew.
     """
 
-    __slots__ = ("_around_ids", "_start", "id_size", "status")
+    __slots__ = ("_around_ids", "_start", "id_size", "is_of_the_unknown", "status")
 
     def __init__(
-        self, status: int, id_size: int, start: bytes, around_ids: list[bytes]
+        self,
+        status: int,
+        id_size: int,
+        start: bytes,
+        around_ids: list[bytes],
+        *,
+        is_of_the_unknown: bool,
     ) -> None:
         self.status = status
         self.id_size = id_size
+        self.is_of_the_unknown = is_of_the_unknown
         self._start = start
         self._around_ids = around_ids
 
     def filled(self, request_id: bytes) -> bytes:
-        return self._start + dates.line() + request_id.join(self._around_ids)
+        return b"".join((self._start, dates.line(), request_id.join(self._around_ids)))
 
 
 def denial(
@@ -139,8 +148,14 @@ def prepared_denial(
         close=close,
         to_head=to_head,
     )
-    status = status_of(DENIALS[reason], resends=resends)
-    return PreparedDenial(status, id_size, start, rest.split(hole))
+    entry = DENIALS[reason]
+    return PreparedDenial(
+        status_of(entry, resends=resends),
+        id_size,
+        start,
+        rest.split(hole),
+        is_of_the_unknown=entry.unknown,
+    )
 
 
 _HOLE = b"~" * 64

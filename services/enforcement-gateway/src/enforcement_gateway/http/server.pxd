@@ -3,6 +3,7 @@ import cython
 
 from enforcement_gateway.counters cimport Counters
 from enforcement_gateway.gate cimport Gate
+from enforcement_gateway.http.refusal_log cimport RefusalLog
 
 cdef tuple _DIGITS
 
@@ -20,7 +21,7 @@ cdef class Server:
     cdef readonly set connections
     cdef readonly set tasks
     cdef readonly object reader
-    cdef readonly object refusals
+    cdef readonly RefusalLog refusals
     cdef readonly object signatures
     cdef readonly object templates
     cdef object _trusted_proxies

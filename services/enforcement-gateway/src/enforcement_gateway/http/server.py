@@ -162,6 +162,7 @@ class Server:
         # A process that stood still was late itself: others get that time, too.
         forgiven = late if late > pause else 0.0
         self.clock = now + pause
+        self.refusals.renew(now)
         for connection in list(self.connections):
             connection.deadline += forgiven
             if connection.deadline <= now:

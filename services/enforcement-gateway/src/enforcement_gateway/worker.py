@@ -35,6 +35,7 @@ from enforcement_gateway.upstream.pool import Origin, Pool
 from enforcement_gateway.verification import Verifier
 from enforcement_gateway.view import SubscribedView
 from tollgate.background import running
+from tollgate.garbage import settle
 from tollgate.messaging.broker import Broker
 from tollgate.messaging.feed_client import FeedClient
 from tollgate.messaging.metrics import SubscriptionMetrics
@@ -87,6 +88,7 @@ async def _serve(settings: Settings, control_fd: int, *, writes_snapshot: bool) 
         loops += [Push(broker, each).run() for each in view.logs.subscriptions]
         server = make_server(settings, view, counters)
         await stack.enter_async_context(running(*loops, on_failure=stopping.set))
+        settle()
         listener = listen(settings, server)
         logger.info(
             "listening",

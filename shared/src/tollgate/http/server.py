@@ -7,7 +7,6 @@ in `before_end`, while health and metrics are still to be had.
 """
 
 import asyncio
-import gc
 import logging
 import signal
 import ssl
@@ -24,6 +23,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 from aiohttp.http_exceptions import HttpProcessingError
 
+from tollgate.garbage import settle
 from tollgate.http.addresses import Network, client_address
 from tollgate.http.front import FrontRunner
 from tollgate.http.health import DRAINING, Draining
@@ -37,9 +37,6 @@ MAX_DRAIN_DELAY = timedelta(seconds=10)
 KEEP_ALIVE = timedelta(seconds=75)
 LINGER = timedelta(seconds=5)
 """How long the rest of a refused body is read, so that the client sees the answer."""
-
-GARBAGE_THRESHOLD = 20_000
-"""Objects that may pile up before their cycles are looked for."""
 
 _PROBES = frozenset({"livez", "readyz", "metrics"})
 
@@ -132,7 +129,7 @@ async def serve(
     try:
         if await _unless(stop, runner.setup()):
             on_listening(await _listen(runner, listener))
-            _settle()
+            settle()
             await stop.wait()
             draining.begun = True
             logger.info("draining")
@@ -143,16 +140,6 @@ async def serve(
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
     logger.info("stopped")
-
-
-def _settle() -> None:
-    """What there is now stays: do not look through it again and again for garbage.
-
-    Requests leave no cycles behind, so that looking for them less often costs nothing.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GARBAGE_THRESHOLD)
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:

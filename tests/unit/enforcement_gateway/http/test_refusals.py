@@ -574,3 +574,18 @@ class TestLog:
         assert told[MAX_LINES + 1]["reason"] == "token_expired"
         log.renew(103.0)
         assert len(told) == MAX_LINES + 2
+
+    async def test_the_sweep_renews_its_share(self, client, monkeypatch) -> None:
+        told = []
+        logger = SimpleNamespace(info=lambda event, **_: told.append(event))
+        monkeypatch.setattr(refusal_log, "logger", logger)
+        client.gate.refusal = Reason.TOKEN_MALFORMED
+        for _ in range(MAX_LINES + 2):
+            client.ask()
+        assert told == ["request refused"] * MAX_LINES
+        client.server.start()
+        client.ask()
+        assert told[MAX_LINES:] == [
+            "requests refused, not told one by one",
+            "request refused",
+        ]

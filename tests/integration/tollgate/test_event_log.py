@@ -30,7 +30,7 @@ from tollgate.eventlog import (
 )
 from tollgate.eventlog.chain import ChainBroken
 from tollgate.eventlog.committer import WORTH_ANOTHER_CALL
-from tollgate.eventlog.groups import arguments_of, encode_group
+from tollgate.eventlog.groups import arguments_of, call_of, encode_group
 from tollgate.events import EventMetadata, encode
 from tollgate.events.issuance import TokenIssued
 from tollgate.events.registry import OAuthAppRenamed, SourceRenamed
@@ -44,10 +44,6 @@ from tollgate.testing.waiting import until
 
 WORKER = Path(__file__).with_name("append_worker.py")
 LATER = datetime(2126, 1, 1, tzinfo=UTC)
-CALL = (
-    "SELECT * FROM registry.append_groups"
-    "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
-)
 
 
 def renamed(name: str = "x") -> OAuthAppRenamed:
@@ -159,7 +155,7 @@ class TestAppend:
         self, database_url: str, db: Connection, schema: str
     ) -> None:
         """Nor with a plan that was made while it was the cheapest to do so."""
-        call = CALL.replace("registry", schema)
+        call = call_of(schema)
         scans = """
             SELECT sum(seq_scan) AS whole, sum(idx_scan) AS by_index
             FROM pg_stat_user_tables
@@ -250,7 +246,9 @@ async def outcomes_of(
     db: Connection, call: list[AppendGroup]
 ) -> list[tuple[str, str | None, int | None, int | None]]:
     """What `append_groups` answers of each group: outcome, detail, first, last."""
-    row = await db.fetchrow(CALL, *arguments_of([encode_group(g) for g in call]))
+    row = await db.fetchrow(
+        call_of("registry"), *arguments_of([encode_group(g) for g in call])
+    )
     assert row is not None
     before, *columns = row
     if columns[0] is not None:
@@ -436,6 +434,44 @@ class TestSpentAssertions:
         await issuance.append(self.issued("j"))
         await issuance.append(self.issued("j", client_id="app_2"))
         assert (await issuance.head()).position == 2
+
+    async def test_names_and_times_are_kept_as_they_are(
+        self, issuance: EventLog, db: Connection
+    ) -> None:
+        """A `jti` is whatever a client writes, and `append_groups` is given lists."""
+        odd = [
+            '"',
+            "\\",
+            '\\"',
+            "NULL",
+            "null",
+            "{}",
+            "a,b",
+            " a ",
+            "\n",
+            "\t\r",
+            "é😀",
+        ]
+        at = datetime(2126, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+        spends = [
+            *(Spend(client_id="app_1", jti=each, expires_at=at) for each in odd),
+            *(Spend(client_id=each, jti="j", expires_at=at) for each in odd),
+        ]
+        groups = [AppendGroup(spend=spend) for spend in spends]
+        commands = [group("a-1", command_id=each) for each in odd]
+
+        call = call_of("issuance")
+        encoded = [encode_group(each) for each in [*groups, *commands]]
+        (row,) = await db.fetch(call, *arguments_of(encoded))
+
+        assert row["outcomes"] is None
+        kept = await db.fetch("SELECT * FROM issuance.spent_jtis")
+        assert {(row["client_id"], row["jti"]) for row in kept} == {
+            (spend.client_id, spend.jti) for spend in spends
+        }
+        assert {row["expires_at"] for row in kept} == {at}
+        known = await db.fetch("SELECT command_id FROM issuance.commands")
+        assert {row["command_id"] for row in known} == set(odd)
 
     async def test_a_refused_group_spends_nothing(self, issuance: EventLog) -> None:
         spend = Spend(client_id="app_1", jti="j", expires_at=LATER)
@@ -630,7 +666,7 @@ class TestAppendOnly:
             await db.execute(f"SET ROLE {role}")
             await db.fetch("SELECT * FROM registry.events")
             await db.fetch(
-                CALL,
+                call_of("registry"),
                 *arguments_of([encode_group(group("a-1"))]),
             )
             assert await db.fetchval("SELECT count(*) FROM registry.events") == 1
@@ -662,7 +698,9 @@ class TestAppendOnly:
             await db.execute(f"GRANT USAGE ON SCHEMA registry TO {role}")
             await db.execute(f"SET ROLE {role}")
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                await db.fetch(CALL, *arguments_of([encode_group(group("a-1"))]))
+                await db.fetch(
+                    call_of("registry"), *arguments_of([encode_group(group("a-1"))])
+                )
         finally:
             await db.execute("RESET ROLE")
             await db.execute(f"DROP OWNED BY {role}")

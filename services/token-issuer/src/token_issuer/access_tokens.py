@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 import msgspec
 
@@ -68,9 +69,8 @@ class TokenDrafts:
     ) -> DraftedToken:
         """A token for `app`, which proved itself with `key`; `now` in whole seconds."""
         words = self._words.get(scopes) or self._words_of(scopes)
-        start = now.replace(microsecond=0)
-        issued_at = int(start.timestamp())
         lifetime = min(app.token_lifetime, MAX_LIFETIME)
+        start, end, issued_at = _times_of(now, lifetime)
         jti = base64url.encode(random_octets(JTI_BYTES))
         key_claim = key.claim
         return DraftedToken(
@@ -94,7 +94,7 @@ class TokenDrafts:
                 scopes=words.scopes,
                 aud=words.aud,
                 issued_at=start,
-                expires_at=start + timedelta(seconds=lifetime),
+                expires_at=end,
             ),
             lifetime=lifetime,
         )
@@ -108,6 +108,13 @@ class TokenDrafts:
             scopes=tuple(scope.split(" ")),
         )
         return words
+
+
+@lru_cache(maxsize=64)
+def _times_of(now: datetime, lifetime: int) -> tuple[datetime, datetime, int]:
+    """Start and end of a token, and the start in seconds; many are made at a time."""
+    start = now.replace(microsecond=0)
+    return start, start + timedelta(seconds=lifetime), int(start.timestamp())
 
 
 class _Words(msgspec.Struct, frozen=True, kw_only=True):

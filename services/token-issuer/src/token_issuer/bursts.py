@@ -36,15 +36,16 @@ class ForAll(Generic[WorkT]):
     def __init__(self, step: Callable[[Sequence[WorkT]], object]) -> None:
         self._step = step
 
-    def take(self, works: Sequence[WorkT]) -> None:
-        if not works:
-            return
+    def take(self, works: list[WorkT]) -> list[WorkT]:
+        """Those that go on."""
         try:
             self._step(works)
         except Exception as error:  # noqa: BLE001 - it is the callers'
             for work in works:
                 if not work.done.done():
                     work.done.set_exception(error)
+            return []
+        return works
 
 
 class _ForEach(Generic[WorkT]):
@@ -53,13 +54,16 @@ class _ForEach(Generic[WorkT]):
     def __init__(self, step: Callable[[WorkT], object]) -> None:
         self._step = step
 
-    def take(self, works: Sequence[WorkT]) -> None:
-        step = self._step
+    def take(self, works: list[WorkT]) -> list[WorkT]:
+        """Those that go on."""
+        step, have_ended = self._step, False
         for work in works:
             try:
                 step(work)
             except Exception as error:  # noqa: BLE001 - it is the caller's
                 work.done.set_exception(error)
+                have_ended = True
+        return [each for each in works if not each.done.done()] if have_ended else works
 
 
 class Burst(Generic[WorkT]):
@@ -85,9 +89,12 @@ class Burst(Generic[WorkT]):
 
     def _serve(self) -> None:
         lot, self._asked = self._asked[: self._lot], self._asked[self._lot :]
+        # For some there is no patience left, or nobody waits for them any more.
+        going_on = [work for work in lot if not work.done.done()]
         for step in self._steps:
-            # The others failed, or nobody waits for them any more.
-            step.take([work for work in lot if not work.done.done()])
+            if not going_on:
+                break
+            going_on = step.take(going_on)
         if self._asked:
             loop = self._asked[0].done.get_loop()
             # What is written in one turn of the loop is sent at its end: let it pass.

@@ -35,6 +35,7 @@ from tollgate.eventlog.groups import (
     AppendGroup,
     EncodedGroup,
     arguments_of,
+    call_of,
     encode_group,
 )
 
@@ -102,10 +103,7 @@ class GroupCommitter:
         """Is told the last position of each call that appended anything."""
         self._url = url
         self._application_name = application_name
-        self._call = (
-            f"SELECT * FROM {schema}.append_groups("  # noqa: S608 - a name of our own
-            "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
-        )
+        self._call = call_of(schema)
         self._waiting: deque[_Waiting] = deque()
         self._lanes = 0
         self._idle: list[_Lane] = []

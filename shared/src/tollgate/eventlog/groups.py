@@ -6,15 +6,13 @@ See `migrations/0004_append_groups.sql` for the meaning of each array.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from tollgate.eventlog.chain import event_digest
 from tollgate.events import Event, EventMetadata, encode
 from tollgate.events.recorded import tag_of
-
-T = TypeVar("T")
 
 UNMEETABLE = -1
 """A version that no stream has: two groups of a call contradict each other."""
@@ -79,6 +77,19 @@ def encode_group(group: AppendGroup) -> EncodedGroup:
     return EncodedGroup(group, types, data, digests, metadata)
 
 
+def call_of(schema: str) -> str:
+    """The call of `append_groups` in that log, for `arguments_of`.
+
+    The last four are arrays written as text, too: asyncpg looks at each element of a
+    list several times.
+    """
+    return (
+        f"SELECT * FROM {schema}.append_groups("  # noqa: S608 - a name of our own
+        "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::text[],"
+        " $12::text::text[], $13::text::text[], $14::text::timestamptz[])"
+    )
+
+
 def arguments_of(groups: Sequence[EncodedGroup]) -> list[Any]:
     """The arguments of the SQL function `append_groups` for these groups, in order.
 
@@ -125,10 +136,12 @@ def arguments_of(groups: Sequence[EncodedGroup]) -> list[Any]:
         b"\n".join(data),
         b"".join(digests),
         _array_of(expectations),
-        _or_none([encoded.group.command_id for encoded in groups]),
-        _or_none([spend.client_id if spend else None for spend in spends]),
-        _or_none([spend.jti if spend else None for spend in spends]),
-        _or_none([spend.expires_at if spend else None for spend in spends]),
+        _texts_of([encoded.group.command_id for encoded in groups]),
+        _texts_of([spend.client_id if spend else None for spend in spends]),
+        _texts_of([spend.jti if spend else None for spend in spends]),
+        _texts_of(
+            [spend.expires_at.isoformat() if spend else None for spend in spends]
+        ),
     ]
 
 
@@ -154,5 +167,23 @@ def _array_of(numbers: Iterable[int | None]) -> str:
     return ("{" + ",".join(map(str, numbers)) + "}").replace("None", "NULL")
 
 
-def _or_none(column: list[T | None]) -> list[T | None] | None:
-    return column if any(each is not None for each in column) else None
+def _texts_of(column: list[str | None]) -> str | None:
+    """As PostgreSQL reads an array of texts from text; None if there is nothing in it.
+
+    Each stands between quotes, so that it is nothing but itself: a `jti` may hold any
+    character.
+    """
+    texts = [text for text in column if text is not None]
+    if not texts:
+        return None
+    if len(texts) == len(column):
+        joined = '","'.join(texts)
+        if "\\" not in joined and joined.count('"') == 2 * (len(texts) - 1):
+            return f'{{"{joined}"}}'  # nothing in them to take for something else
+    return "{" + ",".join([_quoted(text) for text in column]) + "}"
+
+
+def _quoted(text: str | None) -> str:
+    if text is None:
+        return "NULL"
+    return '"' + text.replace("\\", r"\\").replace('"', r"\"") + '"'

@@ -7,6 +7,7 @@ Until the signature is verified every refusal reads the same, whatever the cause
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 import msgspec
 from msgspec import UNSET
@@ -128,8 +129,14 @@ def verify_assertion(
         client_id=assertion.client_id,
         kid=assertion.kid,
         jti=assertion.claims.jti,
-        expires_at=datetime.fromtimestamp(expires, UTC) + LEEWAY,
+        expires_at=_end_of(expires),
     )
+
+
+@lru_cache(maxsize=256)
+def _end_of(expires: float) -> datetime:
+    """When it is of no use any more; those of one second are many in a burst."""
+    return datetime.fromtimestamp(expires, UTC) + LEEWAY
 
 
 def _require_type(typ: str | None) -> None:

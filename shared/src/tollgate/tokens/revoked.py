@@ -84,15 +84,18 @@ class RevokedTokens:
 
     def _add_names(self, names: list[str]) -> None:
         """Add what has been put where it falls due; nearly always all of it is new."""
-        new = set(names)
-        if len(new) == len(names) and self.names.isdisjoint(new):
-            self.names |= new
-            return
+        held = self.names
+        if held.isdisjoint(names):
+            before = len(held)
+            held.update(names)
+            if len(held) - before == len(names):
+                return
+            held.difference_update(names)  # one of them stands there twice
         for name in names:
-            if name in self.names:
+            if name in held:
                 self._repeated[name] = self._repeated.get(name, 0) + 1
             else:
-                self.names.add(name)
+                held.add(name)
 
     def forget(self, now: float) -> None:
         """Drop what has been of no use for `FORGET_AFTER` at `now` in log time.

@@ -171,17 +171,19 @@ class TokensState:
     def _fold(self, first: int, facts: list[tuple[int, str, RevocationEvent]]) -> None:
         """Fold in facts at `first` and after it: version, stream, event."""
         versions = self.versions
-        tokens: list[tuple[str, TokenRevoked]] = []
+        client_ids: list[str] = []
+        tokens: list[TokenRevoked] = []
         for version, stream, event in facts:
             client_id = stream.removeprefix(_OF_APP)
             if client_id == stream:
                 raise _of_another_kind(first + facts.index((version, stream, event)))
             versions[client_id] = version
             if event.__class__ is TokenRevoked:  # nearly all are
-                tokens.append((client_id, event))
+                client_ids.append(client_id)
+                tokens.append(event)
             else:
                 self._revoke(client_id, event, version)
-        self.revoked.add(tokens)
+        self.revoked.add(zip(client_ids, tokens, strict=True))
 
     def _revoke(self, client_id: str, event: RevocationEvent, version: int) -> None:
         """More than a single token of an app."""

@@ -4,6 +4,7 @@ A line may be added; a line that no longer reads, or reads as other bytes, is a 
 that can no longer be replayed or whose chain no longer checks.
 """
 
+import gc
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -53,6 +54,15 @@ def test_a_golden_event_reads_and_is_written_as_the_same_bytes(
     log: str, line: bytes
 ) -> None:
     assert encode(decode(DECODERS[log], line)) == line
+
+
+@pytest.mark.parametrize(("log", "line"), LINES)
+def test_the_collector_need_not_know_an_event_as_nothing_in_it_can_change(
+    log: str, line: bytes
+) -> None:
+    event = decode(DECODERS[log], line)
+    assert not gc.is_tracked(event)
+    assert hash(event) == hash(decode(DECODERS[log], line))
 
 
 @pytest.mark.parametrize("log", DECODERS)

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+# What a fact holds cannot lead back to it, so the garbage collector need not know it.
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", gc=False):
     """A fact. Each subclass names itself with an explicit `tag`.
 
     `must_understand` travels with the event: a reader that does not know its type

@@ -1,6 +1,7 @@
 """Connections on the loop of a worker: nothing is lost, or told twice, or stuck."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import resource
@@ -8,11 +9,13 @@ import socket
 import weakref
 
 import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from enforcement_gateway.sockets import listener as listeners
 from enforcement_gateway.sockets.kernel import READ_SIZE
-from enforcement_gateway.sockets.loop import running_loop
+from enforcement_gateway.sockets.loop import Loop, running_loop
 from enforcement_gateway.sockets.readiness import Readiness, Watched
 from tollgate.testing.waiting import until
 
@@ -140,6 +143,33 @@ class TestWriting:
         assert isinstance(recorder.error, ConnectionError)
         assert recorder.transport.get_write_buffer_size() == 0
 
+    @pytest.mark.parametrize("pieces", [1, 2])
+    @pytest.mark.parametrize("how", ["close", "write_eof"])
+    async def test_our_end_comes_after_what_waits_to_be_sent(self, how, pieces):
+        recorder, theirs = attach()
+        for _ in range(pieces):
+            recorder.transport.write(b"word")
+        getattr(recorder.transport, how)()
+        recorder.transport.write(b"" if how == "write_eof" else b"too late")
+        assert await read_all(theirs) == b"word" * pieces
+        await until(lambda: "lost" in recorder.told)
+
+    async def test_goes_on_when_there_is_room_and_something_came_with_that(self):
+        recorder, theirs = attach()
+        recorder.transport.write(LARGE)
+        await until(lambda: "pause" in recorder.told)
+        received = bytearray()
+        theirs.setblocking(False)
+        while len(received) < len(LARGE):
+            with contextlib.suppress(BlockingIOError):
+                while piece := theirs.recv(len(LARGE)):
+                    received += piece
+            theirs.sendall(b"x")  # both are told at once
+            await asyncio.sleep(0)
+        assert received == LARGE
+        theirs.close()
+        await until(lambda: "lost" in recorder.told)
+
 
 class TestReadiness:
     def test_does_not_wait_after_it_has_sent_what_tasks_wrote(self):
@@ -231,6 +261,96 @@ class TestReading:
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         theirs.close()
         await until(lambda: "lost" in recorder.told)
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("write"), st.sampled_from([0, 1, 2, 70_000, 3_000_000])),
+    st.tuples(st.just("they write"), st.sampled_from([1, READ_SIZE, 150_000])),
+    st.tuples(
+        st.sampled_from(
+            ["pause", "resume", "end", "close", "they read", "turn", "turn"]
+        ),
+        st.none(),
+    ),
+)
+
+
+class Pair:
+    """A recorder and its other end, and what each should have got of the other."""
+
+    def __init__(self):
+        self.recorder, self.theirs = attach(stays=True)
+        self.theirs.setblocking(False)
+        self.written = self.read = self.they_wrote = b""
+        self.ended = self.closed = self.they_ended = False
+
+    def take(self, what, size):
+        transport = self.recorder.transport
+        if what == "write" and not self.ended:
+            data = LARGE[len(self.written) % 977 :][:size]
+            transport.write(data)
+            if not self.closed:
+                self.written += data
+        elif what == "they write":
+            with contextlib.suppress(BlockingIOError, ConnectionError):
+                data = LARGE[len(self.they_wrote) % 977 :][:size]
+                self.they_wrote += data[: self.theirs.send(data)]
+        elif what == "they read":
+            with contextlib.suppress(BlockingIOError, ConnectionError):
+                while piece := self.theirs.recv(1_000_000):
+                    self.read += piece
+                self.they_ended = True
+        elif what == "pause":
+            transport.pause_reading()
+        elif what == "resume" and not self.closed:
+            transport.resume_reading()
+        elif what == "end" and not (self.ended or self.closed):
+            self.ended = True
+            transport.write_eof()
+        elif what == "close":
+            self.closed = True
+            transport.close()
+
+    async def finish(self):
+        self.take("resume", None)
+        if not self.closed:
+            await until(lambda: self.recorder.received == self.they_wrote)
+        self.take("close", None)
+        while not (self.they_ended and "lost" in self.recorder.told):
+            self.take("they read", None)
+            await asyncio.sleep(0)
+        self.theirs.close()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(STEPS, max_size=25))
+def test_in_any_order_everything_comes_once_and_in_its_order(steps):
+    async def play():
+        pair = Pair()
+        heard_all = True
+        for what, size in steps:
+            if what == "turn":
+                await asyncio.sleep(0)
+            else:
+                pair.take(what, size)
+            if pair.closed:
+                heard_all = pair.recorder.received == pair.they_wrote
+        async with asyncio.timeout(10):
+            await pair.finish()
+        return pair, heard_all
+
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        pair, heard_all = runner.run(play())
+    event(f"ended {pair.ended}, closed {pair.closed}, heard all {heard_all}")
+    told = pair.recorder.told
+    assert told.count("made") == told.count("lost") == 1
+    assert told[-1] == "lost"
+    assert told.count("pause") - told.count("resume") in (0, 1)
+    assert pair.they_wrote.startswith(pair.recorder.received)
+    # Who closes with something unread resets the connection, and loses what it sent.
+    assert pair.written.startswith(pair.read)
+    if heard_all:
+        assert pair.read == pair.written
 
 
 class TestFaults:

@@ -12,10 +12,10 @@ cdef class Readiness:
     cdef object _others
     cdef int _others_descriptor
     cdef dict _watched
-    cdef public list written
+    cdef readonly list written
 
     @cython.locals(watched=Watched, written=list)
     cdef _flush(self)
 
-    @cython.locals(told=list, one=tuple, watched=Watched, descriptor=int, events=long)
+    @cython.locals(told=list, by_descriptor=dict, watched=Watched, descriptor=int, events=long)
     cpdef list select(self, timeout=*)

@@ -42,7 +42,7 @@ class Readiness:
         self._others_descriptor = self._others.fileno()
         self._epoll.register(self._others_descriptor, select.EPOLLIN)
         self._watched: dict[int, Watched] = {}
-        self.written: list[Watched] = []
+        self.written: list[Watched] = []  # always the same one: each of them adds to it
 
     def watch(self, descriptor: int, watched: Watched, events: int) -> None:
         """Tell it from now on."""
@@ -65,8 +65,9 @@ class Readiness:
             self._flush()
             timeout = 0
         told = self._epoll.poll(-1 if timeout is None else timeout, MOST_AT_ONCE)
+        by_descriptor = self._watched
         for descriptor, events in told:
-            watched = self._watched.get(descriptor)
+            watched = by_descriptor.get(descriptor)
             if watched is not None:
                 watched.on_ready(events)
             elif descriptor == self._others_descriptor:
@@ -81,7 +82,8 @@ class Readiness:
         Whom it is for may sleep, and is then woken once and finds more, instead of
         being woken, and going back to sleep, for each.
         """
-        written, self.written = self.written, []
+        written = self.written[:]
+        self.written.clear()
         for watched in written:
             watched.flush()
 

@@ -6,7 +6,7 @@ from enforcement_gateway.sockets.readiness cimport Readiness, Watched
 
 cdef Py_ssize_t HIGH_WATER, LARGEST_PIECE
 cdef int READS_IN_A_ROW
-cdef long _READABLE, _WRITABLE, _ENDED, _BROKEN, _AGAIN
+cdef long _USUAL, _READABLE, _WRITABLE, _ENDED, _BROKEN, _AGAIN
 
 
 cdef class SocketTransport(Watched):
@@ -16,9 +16,12 @@ cdef class SocketTransport(Watched):
     cdef int _descriptor
     cdef object _protocol
     cdef object _receive
-    cdef list _unsent
+    cdef list _written
+    cdef bint _plain
+    cdef bytes _piece
     cdef Py_ssize_t _start
-    cdef Py_ssize_t _unsent_size
+    cdef list _behind
+    cdef Py_ssize_t _behind_size
     cdef Py_ssize_t _high_water
     cdef bint _blocked
     cdef bint _closing
@@ -32,9 +35,15 @@ cdef class SocketTransport(Watched):
     cpdef bint is_closing(self)
     cpdef Py_ssize_t get_write_buffer_size(self)
     cpdef write(self, bytes data)
-    @cython.locals(data=bytes)
+    @cython.locals(data=bytes, reads=int)
     cpdef on_ready(self, long events)
-    @cython.locals(unsent=list, data=bytes, start=Py_ssize_t, sent=Py_ssize_t)
+    @cython.locals(data=bytes, sent=Py_ssize_t)
     cpdef flush(self)
+    cdef bint _is_to_read(self, long events) except -1
+    cdef _write_behind(self, bytes data)
+    @cython.locals(start=Py_ssize_t)
+    cdef bytes _next_to_send(self)
+    cdef _note_sent(self, Py_ssize_t sent, Py_ssize_t offered)
+    cdef _settle(self)
     cdef _tell_of_congestion(self)
     cpdef _lose(self, error)

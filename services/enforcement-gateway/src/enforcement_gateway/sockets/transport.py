@@ -25,6 +25,9 @@ _EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 """What the kernel tells: changes. It is asked for them once, when the connection comes,
 and not again when that waits for something else."""
 
+_USUAL = select.EPOLLIN | select.EPOLLOUT
+"""Something came, and there is room for what is to be sent."""
+
 _READABLE = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 _WRITABLE = select.EPOLLOUT | select.EPOLLHUP | select.EPOLLERR
 _ENDED = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
@@ -44,9 +47,16 @@ class Receiver(Protocol):
 
 
 class SocketTransport(Watched):
-    """Moves octets between a connected socket and a protocol. It owns the socket."""
+    """Moves octets between a connected socket and a protocol. It owns the socket.
+
+    It is plain while it is to be read, stays open, and has no more to send than one
+    piece that was not tried yet. What is usual then looks at nothing else; whatever
+    makes a difference to that ends with `_settle`.
+    """
 
     __slots__ = (
+        "_behind",
+        "_behind_size",
         "_blocked",
         "_closing",
         "_congested",
@@ -56,6 +66,8 @@ class SocketTransport(Watched):
         "_loop",
         "_lost",
         "_paused",
+        "_piece",
+        "_plain",
         "_protocol",
         "_readiness",
         "_receive",
@@ -63,8 +75,7 @@ class SocketTransport(Watched):
         "_socket",
         "_start",
         "_stirred",
-        "_unsent",
-        "_unsent_size",
+        "_written",
     )
 
     def __init__(
@@ -80,9 +91,12 @@ class SocketTransport(Watched):
         self._descriptor = connected.fileno()
         self._protocol = protocol
         self._receive = protocol.data_received
-        self._unsent: list[bytes] = []
-        self._start = 0  # how much of the first of them is sent
-        self._unsent_size = 0
+        self._written = readiness.written
+        self._plain = True
+        self._piece = b""  # what is to be sent first
+        self._start = 0  # how much of it is sent
+        self._behind: list[bytes] = []  # what is to be sent then
+        self._behind_size = 0
         self._blocked = False  # the kernel takes no more at the moment
         self._high_water = HIGH_WATER
         self._closing = False  # by us: no more is read, what is unsent still goes
@@ -121,7 +135,7 @@ class SocketTransport(Watched):
         return self._closing
 
     def get_write_buffer_size(self) -> int:
-        return self._unsent_size
+        return len(self._piece) - self._start + self._behind_size
 
     def set_write_buffer_limits(self, high: int) -> None:
         self._high_water = high
@@ -131,29 +145,29 @@ class SocketTransport(Watched):
 
     def write(self, data: bytes) -> None:
         """Send it soon: when all who were told by the kernel have written theirs."""
-        if self._closing or not data:
+        if self._piece or not (self._plain and data):
+            self._write_behind(data)
             return
-        if not self._unsent:
-            self._readiness.written.append(self)
-        self._unsent.append(data)
-        self._unsent_size += len(data)
-        if self._unsent_size > self._high_water:
-            if self._blocked:
-                self._tell_of_congestion()
-            else:
-                self.flush()
+        self._piece = data
+        if len(data) > self._high_water:
+            self.flush()
+        else:
+            self._written.append(self)
 
     def write_eof(self) -> None:
         """Close our side when all is sent. What comes is still read."""
         self._shuts = True
-        if not self._unsent:
+        self._settle()
+        if not self._piece:
             self._shut()
 
     def pause_reading(self) -> None:
         self._paused = True
+        self._settle()
 
     def resume_reading(self) -> None:
         self._paused = False
+        self._settle()
         if self._stirred:  # the kernel told it then, and does not repeat itself
             self._stirred = False
             self._loop.call_soon(self.on_ready, _AGAIN)
@@ -162,7 +176,8 @@ class SocketTransport(Watched):
         """Send what is left, then end."""
         if not self._closing:
             self._closing = True
-            if not self._unsent:
+            self._settle()
+            if not self._piece:
                 self._lose(None)
 
     def abort(self) -> None:
@@ -177,20 +192,11 @@ class SocketTransport(Watched):
         Fewer octets than were asked for say so, unless the end of them was told with
         them: that is no news that the kernel repeats.
         """
-        if self._blocked and events & _WRITABLE:
-            self._blocked = False
-            self.flush()
-        if self._closing or not events & _READABLE:
+        if (events != _USUAL or not self._plain) and not self._is_to_read(events):
             return
-        if self._ended:
-            if events & _BROKEN:
-                self._lose(None)
-            return
+        reads = 0
         try:
-            for _ in range(READS_IN_A_ROW):
-                if self._paused:
-                    self._stirred = True
-                    return
+            while True:
                 try:
                     data = kernel.receive(self._descriptor, kernel.READ_SIZE)
                 except BlockingIOError:
@@ -199,14 +205,16 @@ class SocketTransport(Watched):
                     self._lose(error)
                     return
                 if not data:
-                    self._ended = True
-                    if not self._protocol.eof_received():
-                        self.close()
+                    self._hear_end()
                     return
-                self._receive(data)
-                if self._closing:
-                    return
+                receive = self._receive
+                receive(data)
                 if len(data) < kernel.READ_SIZE and not events & _ENDED:
+                    return
+                reads += 1
+                if reads == READS_IN_A_ROW:
+                    break
+                if not self._plain and not self._is_to_read(_AGAIN):
                     return
         except Exception as error:  # noqa: BLE001 - the loop serves all the others
             self._fail(error)
@@ -215,16 +223,8 @@ class SocketTransport(Watched):
 
     def flush(self) -> None:
         """Send as much of what is unsent as the kernel takes."""
-        if self._blocked:
-            return
-        unsent = self._unsent
-        if len(unsent) > 1 and not self._start and self._unsent_size <= HIGH_WATER:
-            unsent = self._unsent = [b"".join(unsent)]
-        while unsent:
-            data = unsent[0]
-            start = self._start
-            if start:
-                data = data[start : start + LARGEST_PIECE]
+        data = self._piece if self._plain else self._next_to_send()
+        while data:
             try:
                 sent = kernel.send(self._descriptor, data)
             except BlockingIOError:
@@ -232,36 +232,116 @@ class SocketTransport(Watched):
             except OSError as error:
                 self._lose(error)
                 return
-            self._unsent_size -= sent
-            if sent < len(data):
-                self._start = start + sent
-                self._blocked = True  # until the kernel tells that there is room
-                break
-            if start + sent < len(unsent[0]):
-                self._start = start + sent
-            else:
-                self._start = 0
-                del unsent[0]
-        if self._congested or unsent:
-            try:
-                self._tell_of_congestion()
-            except Exception as error:  # noqa: BLE001 - as above
-                self._fail(error)
+            if self._plain and sent == len(data):
+                self._piece = b""
                 return
-        if not unsent:
-            if self._closing:
-                self._lose(None)
-            elif self._shuts:
-                self._shut()
+            self._note_sent(sent, len(data))
+            data = self._next_to_send()
+        self._end_flush()
 
     # --- inside ---
 
+    def _is_to_read(self, events: int) -> bool:
+        """Whether to read now. Sends first what has waited for room."""
+        if self._blocked and events & _WRITABLE:
+            self._blocked = False
+            self.flush()
+        if self._closing or not events & _READABLE:
+            return False
+        if self._ended:
+            if events & _BROKEN:
+                self._lose(None)
+            return False
+        if self._paused:
+            self._stirred = True
+            return False
+        return True
+
+    def _hear_end(self) -> None:
+        self._ended = True
+        if not self._protocol.eof_received():
+            self.close()
+
+    def _write_behind(self, data: bytes) -> None:
+        """As `write` does where something is not plain, or about to be so."""
+        if self._closing or not data:
+            return
+        if self._piece:
+            self._behind.append(data)
+            self._behind_size += len(data)
+            self._settle()
+        else:
+            self._piece = data
+            self._written.append(self)
+        if self.get_write_buffer_size() > self._high_water:
+            if self._blocked:
+                self._tell_of_congestion()
+            else:
+                self.flush()
+
+    def _next_to_send(self) -> bytes:
+        """In one piece, if that is not large; nothing while the kernel takes none."""
+        if self._blocked:
+            return b""
+        start = self._start
+        if start:
+            return self._piece[start : start + LARGEST_PIECE]
+        if self._behind and self.get_write_buffer_size() <= HIGH_WATER:
+            self._piece = b"".join((self._piece, *self._behind))
+            self._behind.clear()
+            self._behind_size = 0
+        return self._piece
+
+    def _note_sent(self, sent: int, offered: int) -> None:
+        """The kernel took as much of what it was offered."""
+        self._start += sent
+        if sent < offered:
+            self._blocked = True  # until the kernel tells that there is room
+            self._settle()
+        elif self._start == len(self._piece):
+            self._start = 0
+            self._piece = b""
+            if self._behind:
+                self._piece = self._behind.pop(0)
+                self._behind_size -= len(self._piece)
+
+    def _end_flush(self) -> None:
+        """Tell of what was sent, or could not be, and do what had to wait for it."""
+        if self._congested or self._piece:
+            try:
+                self._tell_of_congestion()
+            except Exception as error:  # noqa: BLE001 - the loop serves all the others
+                self._fail(error)
+                return
+        if not self._piece:
+            if self._closing:
+                self._lose(None)
+                return
+            if self._shuts:
+                self._shut()
+            self._settle()
+
+    def _settle(self) -> None:
+        """Find out whether it is plain.
+
+        An end of the other side needs no look: the kernel tells it with all that is
+        ready from then on, which is not usual.
+        """
+        self._plain = not (
+            self._closing
+            or self._shuts
+            or self._paused
+            or self._blocked
+            or self._behind
+        )
+
     def _tell_of_congestion(self) -> None:
-        if self._unsent_size > self._high_water:
+        unsent = self.get_write_buffer_size()
+        if unsent > self._high_water:
             if not self._congested:
                 self._congested = True
                 self._protocol.pause_writing()
-        elif self._congested and 4 * self._unsent_size <= self._high_water:
+        elif self._congested and 4 * unsent <= self._high_water:
             self._congested = False
             self._protocol.resume_writing()
 
@@ -283,8 +363,11 @@ class SocketTransport(Watched):
         if self._lost:
             return
         self._lost = self._closing = True
-        self._unsent.clear()
-        self._unsent_size = 0
+        self._settle()
+        self._piece = b""
+        self._start = 0
+        self._behind.clear()
+        self._behind_size = 0
         self._readiness.forget(self._descriptor)
         self._loop.call_soon(self._end, error)
 

@@ -8,7 +8,9 @@ cdef bytes _CRLF, _END
 cdef class KnownHead:
     cdef readonly object head
     cdef readonly bytes octets
+    cdef readonly Py_ssize_t end
     cdef readonly Py_ssize_t length
+    cdef readonly Py_ssize_t size
     cdef readonly int status
     cdef readonly bint is_dated
     cdef readonly bytes start

@@ -41,16 +41,28 @@ _WITHOUT_LENGTH = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 class KnownHead:
     """The head of an answer that has come before: see `upstream.known_answers`.
 
-    `octets` are those of the head as it came, `length` is that of the body, `start`
-    what our client gets up to the request id.
+    `octets` are those of the head as it came, `end` is where they end and the body of
+    `length` begins, `size` that of both; `start` is what our client gets up to the
+    request id.
     """
 
-    __slots__ = ("head", "is_dated", "length", "octets", "start", "status")
+    __slots__ = (
+        "end",
+        "head",
+        "is_dated",
+        "length",
+        "octets",
+        "size",
+        "start",
+        "status",
+    )
 
     def __init__(self, head: AnswerHead, octets: bytes, length: int) -> None:
         self.head = head
         self.octets = octets
+        self.end = len(octets)
         self.length = length
+        self.size = self.end + length
         self.status = head.status
         self.is_dated = head.is_dated
         self.start = head.start()

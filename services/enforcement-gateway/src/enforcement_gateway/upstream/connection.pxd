@@ -15,7 +15,6 @@ cdef class Owner:
 cdef class UpstreamConnection:
     cdef Answers _answers
     cdef bint _busy
-    cdef bint _closed
     cdef Py_ssize_t _drained
     cdef KnownAnswers _known
     cdef Owner _owner
@@ -27,6 +26,7 @@ cdef class UpstreamConnection:
     cdef public double deadline
     cdef readonly int descriptor
     cdef public double idle_since
+    cdef readonly bint is_closed
 
     cpdef bint is_idle(self) except -1
     cpdef send(self, bytes request, Answers answers)

@@ -48,7 +48,6 @@ class UpstreamConnection:
     __slots__ = (
         "_answers",
         "_busy",
-        "_closed",
         "_drained",
         "_known",
         "_owner",
@@ -60,6 +59,7 @@ class UpstreamConnection:
         "deadline",
         "descriptor",
         "idle_since",
+        "is_closed",
     )
 
     def __init__(
@@ -71,7 +71,7 @@ class UpstreamConnection:
         self._parser = AnswerParser()
         self._answers: Answers | None = None
         self._busy = False
-        self._closed = False
+        self.is_closed = False
         self._started = False
         self._drained = 0
         self._parses = False
@@ -83,18 +83,12 @@ class UpstreamConnection:
 
     def is_idle(self) -> bool:
         """Whether it is open, and nothing is under way on it."""
-        return not (self._closed or self._busy)
-
-    @property
-    def is_closed(self) -> bool:
-        return self._closed
+        return not (self.is_closed or self._busy)
 
     def send(self, request: bytes, answers: Answers) -> None:
         """Send a request, once. How it ends is told to `answers`."""
         self._busy = True
         self._answers = answers
-        self._started = False
-        self._drained = 0
         self.deadline = self._owner.clock + self._patience
         self._transport.write(request)
 
@@ -102,7 +96,7 @@ class UpstreamConnection:
         self._fail(Reason.UPSTREAM_TIMEOUT)
 
     def close(self) -> None:
-        self._closed = True
+        self.is_closed = True
         self._transport.close()
 
     # --- used by whoever waits for the answer ---
@@ -142,10 +136,13 @@ class UpstreamConnection:
             known = self._known.recognise(data)
             if known is not None:
                 self._finish(True)
-                answers.answer_known(known, data[len(data) - known.length :])
+                answers.answer_known(known, data[known.end :])
                 return
         parser = self._parser
-        self._parses = True
+        if is_first:
+            self._parses = True
+            self._started = False
+            self._drained = 0
         try:
             parser.feed(data)
         except Rubbish:
@@ -168,7 +165,7 @@ class UpstreamConnection:
         """See `pause_writing`."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._closed = True
+        self.is_closed = True
         if self._busy:
             parser = self._parser
             if parser.head is not None and parser.until_close and exc is None:
@@ -210,23 +207,27 @@ class UpstreamConnection:
         self._answers = None
         self._busy = False
         self.deadline = _FOREVER
-        # An answer that came before all of the request was taken ends the connection.
-        unsent = not self._closed and self._transport.get_write_buffer_size() > 0
-        if self._closed or unsent or not keeps_alive:
+        if (
+            self.is_closed
+            or not keeps_alive
+            # It came before all of the request was taken.
+            or self._transport.get_write_buffer_size() > 0
+        ):
             self.close()
             return
         if self._parses:
             self._parses = False
             self._parser.expect_another()
-        self.idle_since = self._owner.clock
-        self._owner.give_back(self)
+        owner = self._owner
+        self.idle_since = owner.clock
+        owner.give_back(self)
 
     def _fail(self, reason: Reason) -> None:
         answers, self._answers = self._answers, None
         self._busy = False
         self.deadline = _FOREVER
-        if not self._closed:
-            self._closed = True
+        if not self.is_closed:
+            self.is_closed = True
             self._transport.abort()
         if answers is not None:
             answers.answer_failed(reason)

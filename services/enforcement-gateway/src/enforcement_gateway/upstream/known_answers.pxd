@@ -10,5 +10,5 @@ cdef class KnownAnswers:
     cdef dict _heads
     cdef KnownHead _last
 
-    @cython.locals(end=Py_ssize_t, known=KnownHead)
+    @cython.locals(known=KnownHead)
     cpdef KnownHead recognise(self, bytes data)

@@ -25,15 +25,17 @@ class KnownAnswers:
         What follows the head in `data` is then the body, and nothing more.
         """
         known = self._last
-        if known is not None and data.startswith(known.octets):
-            end = len(known.octets)
-        else:
-            end = data.find(_END) + _SIZE_OF_END
-            known = self._heads.get(data[:end])
-            if known is None:
-                return None
-            self._last = known
-        return known if len(data) - end == known.length else None
+        if (
+            known is not None
+            and len(data) == known.size
+            and data.startswith(known.octets)
+        ):
+            return known
+        known = self._heads.get(data[: data.find(_END) + _SIZE_OF_END])
+        if known is None or len(data) != known.size:
+            return None
+        self._last = known
+        return known
 
     def learn(self, data: bytes, head: AnswerHead) -> None:
         """Keep the head of an answer that came as `data`, alone and whole.

@@ -7,6 +7,7 @@ silent has taken the events is not ours to guess (RFC 9110 §9.2.2).
 import asyncio
 import socket
 import ssl
+from time import monotonic as _now
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -106,11 +107,11 @@ class Pool(Owner):
         The one used last is used next, so that the others grow old and are closed.
         """
         idle = self._idle
-        if not idle or self._silence.is_over():
+        if not idle or _now() > self._silence.known_until:
             self._end_rest()
         while idle:
             connection = idle.pop()
-            if connection.is_idle():
+            if not connection.is_closed:
                 connection.send(request, answers)
                 return
         if len(self._open) + len(self._connecting) >= self._max_connections:

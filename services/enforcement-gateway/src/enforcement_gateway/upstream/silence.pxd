@@ -3,7 +3,6 @@
 cdef class Silence:
     cdef object _epoll
     cdef dict _connections
-    cdef double _asked_at
+    cdef readonly double known_until
 
-    cpdef bint is_over(self) except -1
     cpdef ensure(self)

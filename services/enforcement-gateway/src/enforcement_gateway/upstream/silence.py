@@ -18,14 +18,17 @@ that a connection has ended."""
 
 
 class Silence:
-    """Of the connections of one pool."""
+    """Of the connections of one pool.
 
-    __slots__ = ("_asked_at", "_connections", "_epoll")
+    What the kernel said serves until `known_until`, by the monotonic clock.
+    """
+
+    __slots__ = ("_connections", "_epoll", "known_until")
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._connections: dict[int, UpstreamConnection] = {}
-        self._asked_at = 0.0
+        self.known_until = 0.0
 
     def expect(self, connection: UpstreamConnection) -> None:
         """Watch that connection from now on, if it is one of the kernel's."""
@@ -40,13 +43,9 @@ class Silence:
             with contextlib.suppress(OSError, ValueError):
                 self._epoll.unregister(connection.descriptor)
 
-    def is_over(self) -> bool:
-        """Whether what the kernel said last is too old to serve."""
-        return time.monotonic() - self._asked_at > MOMENT
-
     def ensure(self) -> None:
         """End the connections that nobody asked and that are not silent."""
-        self._asked_at = time.monotonic()
+        self.known_until = time.monotonic() + MOMENT
         # All of them: without a number only the first thousand would be told.
         for descriptor, _ in self._epoll.poll(0, len(self._connections) or -1):
             connection = self._connections[descriptor]

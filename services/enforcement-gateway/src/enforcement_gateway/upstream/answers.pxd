@@ -1,4 +1,5 @@
 # Types for the compiled build (ADR 26). The source beside it runs as it is.
+from enforcement_gateway cimport pieces
 from enforcement_gateway.http.responses cimport Dates
 
 cdef Dates _dates

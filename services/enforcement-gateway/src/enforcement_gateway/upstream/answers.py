@@ -5,6 +5,7 @@ from typing import Protocol
 
 import msgspec
 
+from enforcement_gateway import pieces
 from enforcement_gateway.domain.denials import Reason
 from enforcement_gateway.http.responses import dates, status_line
 
@@ -70,8 +71,10 @@ class KnownHead:
     def whole(self, request_id: bytes, body: bytes) -> bytes:
         """The answer for our client, on a connection that stays open."""
         if self.is_dated:
-            return b"".join((self.start, request_id, _END, body))
-        return b"".join((self.start, request_id, _CRLF, _dates.line(), _CRLF, body))
+            return pieces.joined((self.start, request_id, _END, body))
+        return pieces.joined(
+            (self.start, request_id, _CRLF, _dates.line(), _CRLF, body)
+        )
 
 
 _dates = dates

@@ -14,6 +14,7 @@ from types import MappingProxyType
 import msgspec
 from msgspec.structs import replace
 
+from enforcement_gateway import pieces
 from enforcement_gateway.http.framing import Head
 
 VIA = b"1.1 tollgate"
@@ -121,11 +122,23 @@ class Outline:
         if values:
             for before, value in zip(self._before_values, values, strict=True):
                 start += before + value
+        before_client, before_id = self._before_client, self._before_id
         if client_id is None:
-            start += self._before_id_of_nobody
-        else:
-            start += self._before_client + client_id + self._before_id
-        return b"".join((start, request_id, self._before_length, digits, _END, body))
+            before_client = client_id = b""
+            before_id = self._before_id_of_nobody
+        return pieces.joined(
+            (
+                start,
+                before_client,
+                client_id,
+                before_id,
+                request_id,
+                self._before_length,
+                digits,
+                _END,
+                body,
+            )
+        )
 
 
 _END = b"\r\n\r\n"

@@ -1,0 +1,29 @@
+# The same as in the source beside it, which is not compiled, for modules that are.
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.string cimport memcpy
+
+cdef extern from "Python.h":
+    void *item_of "PyTuple_GET_ITEM"(tuple pieces, Py_ssize_t index)
+    Py_ssize_t length_of "PyTuple_GET_SIZE"(tuple pieces)
+    bint is_bytes "PyBytes_Check"(void *piece)
+    Py_ssize_t size_of "PyBytes_GET_SIZE"(void *piece)
+    char *start_of "PyBytes_AS_STRING"(void *piece)
+
+
+cdef inline bytes joined(tuple pieces):
+    cdef Py_ssize_t index, count = length_of(pieces), size = 0
+    cdef void *piece
+    cdef bytes made
+    cdef char *at
+    for index in range(count):
+        piece = item_of(pieces, index)
+        if not is_bytes(piece):
+            raise TypeError("only bytes are joined")
+        size += size_of(piece)
+    made = PyBytes_FromStringAndSize(NULL, size)
+    at = start_of(<void *>made)
+    for index in range(count):
+        piece = item_of(pieces, index)
+        memcpy(at, start_of(piece), size_of(piece))
+        at += size_of(piece)
+    return made

@@ -135,6 +135,17 @@ class TestPausing:
         assert pool.idle == [connection]
         assert client.ended is None
 
+    async def test_each_of_them_anew(self, connected):
+        pool, _, connection = connected
+        for turn in range(1, 3):
+            client = CongestedClient()
+            connection.send(b"request", client)
+            connection.data_received(CHUNKED + b"1\r\nx\r\n")
+            client.source.abandon()
+            connection.data_received(b"a000\r\n" + b"x" * 0xA000)
+            connection.data_received(b"\r\n0\r\n\r\n")
+            assert pool.idle == [connection] * turn
+
     async def test_but_not_for_ever(self, connected):
         pool, transport, connection = connected
         client = CongestedClient()

@@ -67,6 +67,14 @@ class TestLeavesToTheParser:
         assert not known.recognise(data[:-1])
         assert not known.recognise(data + b"H")
 
+    def test_what_came_behind_the_one_that_was_recognised_last(self) -> None:
+        data = answer(DATE, b"Content-Length: 2")
+        known = taught(data)
+        assert known.recognise(data)
+        assert not known.recognise(data[:-1])
+        assert not known.recognise(data + data)
+        assert known.recognise(data)
+
     def test_one_that_ends_its_connection(self) -> None:
         data = answer(b"Connection: close", b"Content-Length: 2")
         assert not taught(data).recognise(data)

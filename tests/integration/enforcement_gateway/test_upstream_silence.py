@@ -6,13 +6,16 @@ The event loop has not come to it yet: only the kernel knows.
 import contextlib
 import resource
 import socket
+import time
 
 import pytest
 
 from enforcement_gateway.counters import Counters
+from enforcement_gateway.upstream import pool as pools
 from enforcement_gateway.upstream.answers import Answers
 from enforcement_gateway.upstream.connection import UpstreamConnection
 from enforcement_gateway.upstream.pool import Origin, Pool
+from enforcement_gateway.upstream.silence import MOMENT
 from tollgate.testing.raw_http import OK
 
 
@@ -119,6 +122,25 @@ class TestIsClosed:
             pair[1].close()
         pool.send(b"third", Client())
         assert transport_of(connection).written == [b"first", b"second"]
+        assert transport_of(connection).closed
+
+    async def test_when_what_the_kernel_said_is_old(
+        self, pool, connection, pair, monkeypatch
+    ):
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            used_last = UpstreamConnection(pool, 10.0)
+            used_last.connection_made(Transport(ours))
+            pool.adopt(used_last)
+            used_last.send(b"first", Client())
+            used_last.data_received(OK)
+            pool.send(b"second", Client())  # both were silent, and one is still idle
+            assert transport_of(used_last).written == [b"first", b"second"]
+            pair[1].sendall(OK)
+            later = time.monotonic() + 2 * MOMENT
+            monkeypatch.setattr(pools, "_now", lambda: later)
+            pool.send(b"third", Client())
+        assert transport_of(connection).written == [b"first"]
         assert transport_of(connection).closed
 
     async def test_among_more_than_a_thousand_that_are_answered(

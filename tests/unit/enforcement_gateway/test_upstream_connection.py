@@ -16,12 +16,13 @@ class Transport:
         self.reading = True
         self.closed = False
         self.written = []
+        self.unsent = 0
 
     def get_extra_info(self, _):
         return None
 
     def get_write_buffer_size(self):
-        return 0
+        return self.unsent
 
     def write(self, data):
         self.written.append(data)
@@ -155,3 +156,18 @@ class TestPausing:
         connection.data_received(b"20000\r\n" + b"x" * 0x20000)
         assert transport.closed
         assert pool.idle == []
+
+
+class TestIsUsedAgain:
+    @pytest.mark.parametrize("unsent", [0, 1])
+    async def test_only_if_all_of_the_request_was_taken(self, connected, unsent):
+        """Else the rest of it would stand before the next one."""
+        pool, transport, connection = connected
+        client = CongestedClient()
+        for turn in range(1, 3):  # the second answer is a known one
+            transport.unsent = unsent if turn == 2 else 0
+            connection.send(b"request", client)
+            connection.data_received(OK)
+            assert client.ended == (200, b'{"success": true}')
+        assert transport.closed is bool(unsent)
+        assert len(pool.idle) == 2 - unsent

@@ -457,21 +457,27 @@ class TestSpentAssertions:
             *(Spend(client_id="app_1", jti=each, expires_at=at) for each in odd),
             *(Spend(client_id=each, jti="j", expires_at=at) for each in odd),
         ]
-        groups = [AppendGroup(spend=spend) for spend in spends]
+        spending = [AppendGroup(spend=spend) for spend in spends]
         commands = [group("a-1", command_id=each) for each in odd]
+        plain = Spend(client_id="app_1", jti="plain", expires_at=at)
+        calls = [
+            *([each] for each in [*spending, *commands]),
+            [AppendGroup(spend=plain), group("a-1", command_id="plain")],
+        ]
 
-        call = call_of("issuance")
-        encoded = [encode_group(each) for each in [*groups, *commands]]
-        (row,) = await db.fetch(call, *arguments_of(encoded))
+        for each in calls:
+            encoded = [encode_group(one) for one in each]
+            (row,) = await db.fetch(call_of("issuance"), *arguments_of(encoded))
+            assert row["outcomes"] is None
 
-        assert row["outcomes"] is None
+        spends.append(plain)
         kept = await db.fetch("SELECT * FROM issuance.spent_jtis")
         assert {(row["client_id"], row["jti"]) for row in kept} == {
             (spend.client_id, spend.jti) for spend in spends
         }
         assert {row["expires_at"] for row in kept} == {at}
         known = await db.fetch("SELECT command_id FROM issuance.commands")
-        assert {row["command_id"] for row in known} == set(odd)
+        assert {row["command_id"] for row in known} == {*odd, "plain"}
 
     async def test_a_refused_group_spends_nothing(self, issuance: EventLog) -> None:
         spend = Spend(client_id="app_1", jti="j", expires_at=LATER)

@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 
 from enforcement_gateway.counters import Counters
+from enforcement_gateway.http.routes import Door
 from enforcement_gateway.http.server import Limits
 from enforcement_gateway.upstream.forwarding import UpstreamAuthorization
 from tollgate.testing.raw_http import OK, ScriptedUpstream
@@ -282,6 +283,27 @@ class TestGone:
 
 
 class TestBusy:
+    async def test_a_connection_that_was_just_made_counts_once(self, make_gateway):
+        gateway = await make_gateway(max_connections=2)
+        go_on = asyncio.Event()
+
+        async def slow(_, served):
+            await go_on.wait()
+            await served.send(OK)
+
+        gateway.upstream.answering = slow
+        clients = [await gateway.client() for _ in range(2)]
+        request = gateway.request(gateway.batch("open-key"))
+        await clients[0].send(request)
+        pool = gateway.server.behind[Door.TRACKING].pool
+        while not pool._open:
+            await asyncio.sleep(0)
+        assert not pool._connecting
+        await clients[1].send(request)
+        await gateway.upstream.until(lambda: len(gateway.upstream.requests) == 2)
+        go_on.set()
+        assert [(await each.answer()).status for each in clients] == [200, 200]
+
     async def test_beyond_the_limit_is_503_at_once(self, make_gateway):
         gateway = await make_gateway(max_connections=3)
         go_on = asyncio.Event()

@@ -18,7 +18,7 @@ cdef class Pool(Owner):
     cdef readonly list _idle
     cdef readonly list _resting
     cdef readonly set _open
-    cdef set _connecting
+    cdef readonly set _connecting
     cdef KnownAnswers _known_answers
     cdef Silence _silence
 

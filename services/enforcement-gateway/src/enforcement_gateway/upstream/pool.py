@@ -193,6 +193,8 @@ class Pool(Owner):
         if connection.is_closed:  # accepted, and ended before it was of any use
             answers.answer_failed(Reason.UPSTREAM_CLOSED)
             return
+        # Its task ends a turn of the loop later, and would be counted beside it.
+        self._connecting.discard(cast("asyncio.Task[None]", asyncio.current_task()))
         self.adopt(connection)
         connection.send(request, answers)
 

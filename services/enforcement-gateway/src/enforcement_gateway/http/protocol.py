@@ -422,7 +422,7 @@ class ServerConnection(Connection):
     def _turn_away(self, plan: Plan, reason: Reason) -> bool:
         """Answer at once, the way of a flood: with nothing made that is not sent.
 
-        False where an exchange has more to do, which answers as this (ADR 38): the logs
+        False where an exchange has more to do, which answers as this (ADR 35): the logs
         have to be read first, the connection ends, or the answer is not written yet.
         """
         server = self._server

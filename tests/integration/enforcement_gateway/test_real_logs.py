@@ -130,19 +130,24 @@ class TestPolling:
     async def test_signing_keys_change_under_load_and_nobody_is_refused(
         self, gateway, owners
     ):
-        """Neither for a token of a key that is new, nor for one of a retired key."""
+        """Neither for a token of a key that is new, nor for one of a retired key.
+
+        Where this machine takes longer than the deadline to read a log, the gateway
+        does not know yet and asks to come again, which is not a refusal.
+        """
         app = await owners.add_app()
         source = await owners.add_source(ENFORCE, app)
         await gateway.start(WORKERS="2")
         await gateway.until_ready()
         keys = [owners.signing_key]
-        told = Counter()
+        told, passed = Counter(), Counter()
 
         async def keep_asking():
             while True:
                 for key in keys:
                     answer = await gateway.ask(source.write_key, minted(app, key))
                     told[answer.status, code_of(answer)] += 1
+                    passed[key.kid] += answer.status == 200
 
         asking = [asyncio.create_task(keep_asking()) for _ in range(4)]
         for nth in (1, 2, 3):
@@ -153,12 +158,12 @@ class TestPolling:
             key = signing_key(nth=nth)
             await owners.record(TOKENS, signing_key_announced(key), retired)
             keys.append(key)
-            before = told.total()
-            await until(lambda: told.total() > before + 50)  # noqa: B023
+            before = passed.copy()
+            await until(lambda: all(passed[k.kid] > before[k.kid] + 9 for k in keys))  # noqa: B023
         for each in asking:
             assert not each.done()
             each.cancel()
-        assert set(told) == {(200, "")}
+        assert set(told) - {(503, "view_unconfirmed")} == {(200, "")}
 
     async def test_unknown_is_not_no(self, gateway, owners):
         """What was recorded just now is admitted at once, not with the next poll."""

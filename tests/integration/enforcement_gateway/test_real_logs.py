@@ -130,11 +130,7 @@ class TestPolling:
     async def test_signing_keys_change_under_load_and_nobody_is_refused(
         self, gateway, owners
     ):
-        """Neither for a token of a key that is new, nor for one of a retired key.
-
-        Where this machine takes longer than the deadline to read a log, the gateway
-        does not know yet and asks to come again, which is not a refusal.
-        """
+        """Neither for a token of a key that is new, nor for one of a retired key."""
         app = await owners.add_app()
         source = await owners.add_source(ENFORCE, app)
         await gateway.start(WORKERS="2")
@@ -163,7 +159,7 @@ class TestPolling:
         for each in asking:
             assert not each.done()
             each.cancel()
-        assert set(told) - {(503, "view_unconfirmed")} == {(200, "")}
+        assert set(told) == {(200, "")}
 
     async def test_unknown_is_not_no(self, gateway, owners):
         """What was recorded just now is admitted at once, not with the next poll."""

@@ -13,11 +13,13 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn, ParamSpec, TypeAlias, TypeVar
 
 import structlog
 
 Loop: TypeAlias = Coroutine[Any, Any, None]
+T = TypeVar("T")
+P = ParamSpec("P")
 
 logger = structlog.get_logger(__name__)
 
@@ -50,6 +52,20 @@ async def running(
         await asyncio.gather(*tasks, return_exceptions=True)
     if failures:
         raise failures[0]
+
+
+async def in_thread(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """What `work` returns in a thread, for which a cancelled caller waits as well.
+
+    Nothing stops a thread: to a caller that went on, it would be one more that changes
+    what the caller, or whoever comes after, changes next.
+    """
+    running_there = asyncio.ensure_future(asyncio.to_thread(work, *arguments, **named))
+    try:
+        return await asyncio.shield(running_there)
+    except asyncio.CancelledError:
+        await asyncio.wait({running_there})
+        raise
 
 
 def was_cancelled() -> bool:

@@ -1,7 +1,9 @@
 """A snapshot is believed whole or not at all, and is as old as the poll it recorded."""
 
+import asyncio
 import hashlib
 import stat
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -345,6 +347,33 @@ class TestFile:
         assert await SnapshotFile(path, fresh).restore()
         assert fresh[0].position == 1
         assert fresh[0].state.apps["app_1"].name == "web"
+
+    async def test_whoever_is_stopped_while_it_writes_leaves_nobody_writing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Else an index of before may replace the last one, and remove its states."""
+        begun, go_on = threading.Event(), threading.Event()
+
+        def read_boot_id() -> None:
+            begun.set()
+            go_on.wait()
+
+        monkeypatch.setattr("tollgate.projections.snapshot.read_boot_id", read_boot_id)
+        both = self.subscriptions(MemoryLog(), MemoryLog("tokens"))
+        async with running(*(each.run() for each in both)):
+            await until(lambda: both[0].ready and both[1].ready)
+            saving = asyncio.create_task(SnapshotFile(tmp_path / "s", both).save())
+            try:
+                await until(begun.is_set)
+                saving.cancel()
+                for _ in range(10):
+                    await asyncio.sleep(0)
+                assert not saving.done()
+            finally:
+                go_on.set()
+            with pytest.raises(asyncio.CancelledError):
+                await saving
+        assert (tmp_path / "s").exists()
 
     async def test_a_disk_that_is_full_stops_nothing(self, tmp_path: Path) -> None:
         registry, tokens = MemoryLog(), MemoryLog("tokens")

@@ -8,13 +8,14 @@ The copy has one thread, and whatever locks other threads held are held for ever
 Its work must do with pure computing and files of its own.
 """
 
-import asyncio
 import gc
 import os
 import signal
 import warnings
 from collections.abc import Callable
 from typing import NoReturn
+
+from tollgate.background import in_thread
 
 NICENESS = 10
 """The copy yields to whoever serves."""
@@ -32,12 +33,7 @@ async def in_fork(work: Callable[[], bytes]) -> bytes:
     Once begun it is waited for, also by a caller that is cancelled meanwhile.
     """
     pid, answers = _start(work)
-    collecting = asyncio.ensure_future(asyncio.to_thread(_collect, pid, answers))
-    try:
-        return await asyncio.shield(collecting)
-    except asyncio.CancelledError:
-        await asyncio.wait({collecting})
-        raise
+    return await in_thread(_collect, pid, answers)
 
 
 def _start(work: Callable[[], bytes]) -> tuple[int, int]:

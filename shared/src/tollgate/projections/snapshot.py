@@ -27,6 +27,7 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar
 import msgspec
 import structlog
 
+from tollgate.background import in_thread
 from tollgate.messaging.subscription import Subscription
 from tollgate.projections.forked import in_fork
 from tollgate.projections.huge_pages import use_huge_pages
@@ -239,10 +240,10 @@ class SnapshotFile:
                 files = msgspec.json.decode(answer, type=list[StateFile])
                 for each, file in zip(changed, files, strict=True):
                     self._written[each.log] = (each.hash, file)
-            await asyncio.to_thread(self._write_index, logs)
+            await in_thread(self._write_index, logs)
             if not self._on_huge_pages and self._bytes_written() >= LARGE:
                 self._on_huge_pages = True
-                await asyncio.to_thread(use_huge_pages)
+                await in_thread(use_huge_pages)
             return True
 
     async def run(self, interval: timedelta = INTERVAL) -> None:

@@ -133,7 +133,7 @@ class TestPolling:
         """Neither for a token of a key that is new, nor for one of a retired key."""
         app = await owners.add_app()
         source = await owners.add_source(ENFORCE, app)
-        await gateway.start(WORKERS="2")
+        await gateway.start(WORKERS="2", CONFIRMATION_TIMEOUT="30s")
         await gateway.until_ready()
         keys = [owners.signing_key]
         told, passed = Counter(), Counter()

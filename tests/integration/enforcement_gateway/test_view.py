@@ -20,7 +20,7 @@ from tollgate.registry.state import RegistryState
 from tollgate.testing.keys import signing_key
 from tollgate.testing.memory_log import MemoryLog
 from tollgate.testing.raw_http import RawClient
-from tollgate.testing.waiting import until
+from tollgate.testing.waiting import PATIENCE, until
 from tollgate.tokens.state import TokensState
 
 
@@ -31,7 +31,7 @@ def code_of(answer):
 class Followed:
     """Both logs, and a gateway that follows them."""
 
-    def __init__(self, make_gateway, world):
+    def __init__(self, make_gateway, world, confirmation_timeout):
         self.registry = MemoryLog("registry", whole=False)
         self.tokens = MemoryLog("tokens", whole=False)
         metrics = SubscriptionMetrics(CollectorRegistry())
@@ -43,7 +43,9 @@ class Followed:
                 (self.tokens, TokensState),
             )
         ]
-        self.view = world.view = SubscribedView(*self.subscriptions)
+        self.view = world.view = SubscribedView(
+            *self.subscriptions, confirmation_timeout
+        )
         self.app = facts.new_app()
         self.source = facts.new_source()
         self._make_gateway = make_gateway
@@ -81,9 +83,11 @@ class Followed:
 
 
 @pytest.fixture
-async def followed(make_gateway, world, monkeypatch):
+async def followed(request, make_gateway, world, monkeypatch):
+    """It waits for the logs as long as a test does, or for the time in the request."""
+    timeout = timedelta(seconds=getattr(request, "param", PATIENCE))
     monkeypatch.setattr(facts, "ISSUER", "https://issuer.test")
-    followed = Followed(make_gateway, world)
+    followed = Followed(make_gateway, world, timeout)
     async with running(followed.view.logs.run()):
         await followed.start()
         yield followed
@@ -118,6 +122,7 @@ async def test_many_who_name_what_is_unknown_share_few_reads(followed):
     assert followed.registry.reads + followed.tokens.reads - before < 20
 
 
+@pytest.mark.parametrize("followed", [REFRESH_DEADLINE.total_seconds()], indirect=True)
 async def test_a_feed_that_hangs_is_503_in_time_and_holds_nobody_else_up(followed):
     loop = asyncio.get_running_loop()
     followed.registry.answering.clear()

@@ -9,6 +9,7 @@ from msgspec import Meta
 from enforcement_gateway.upstream.forwarding import UpstreamAuthorization
 from enforcement_gateway.upstream.pool import Origin
 from tollgate.http.server import Listener
+from tollgate.messaging.subscription import REFRESH_DEADLINE
 from tollgate.oauth.scopes import DEFAULT_AUDIENCES, Scope
 from tollgate.service_settings import (
     FunctionsAudience,
@@ -69,6 +70,13 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
             "the owner of a log allows"
         ),
     ] = None
+    confirmation_timeout: Annotated[
+        timedelta,
+        Meta(
+            description="until the logs have confirmed that something unknown to the "
+            "view is unknown; then the request is told to come again"
+        ),
+    ] = REFRESH_DEADLINE
     admit_unknown_write_keys: Annotated[
         bool,
         Meta(

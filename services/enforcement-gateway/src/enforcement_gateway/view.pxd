@@ -14,6 +14,7 @@ cdef class SubscribedView(View):
     cdef readonly object logs
     cdef object _registry_log
     cdef object _tokens_log
+    cdef object _confirmation_timeout
     cdef object _of_registry
     cdef object _of_tokens
     cdef double _boottime

@@ -1,6 +1,8 @@
 """What the gate needs to know, and how it asks whether that is recent enough."""
 
-from tollgate.messaging.subscription import Subscription
+from datetime import timedelta
+
+from tollgate.messaging.subscription import REFRESH_DEADLINE, Subscription
 from tollgate.projections.moments import Moment
 from tollgate.projections.view import View as Logs
 from tollgate.registry.state import RegistryState
@@ -37,6 +39,7 @@ class SubscribedView(View):
 
     __slots__ = (
         "_boottime",
+        "_confirmation_timeout",
         "_of_registry",
         "_of_tokens",
         "_registry_log",
@@ -49,7 +52,9 @@ class SubscribedView(View):
         self,
         registry: Subscription[RegistryState],
         tokens: Subscription[TokensState],
+        confirmation_timeout: timedelta = REFRESH_DEADLINE,
     ) -> None:
+        self._confirmation_timeout = confirmation_timeout
         self.logs = Logs(registry, tokens)
         self._registry_log = registry
         self._tokens_log = tokens
@@ -68,7 +73,7 @@ class SubscribedView(View):
         return boottime <= self._boottime and wall <= self._wall
 
     async def refresh(self) -> None:
-        await self.logs.refresh()
+        await self.logs.refresh(self._confirmation_timeout)
 
     def _note(self, of_registry: Moment, of_tokens: Moment) -> None:
         """Both must be fresh, so the earlier end counts, by each clock."""

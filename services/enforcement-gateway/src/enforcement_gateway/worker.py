@@ -135,6 +135,7 @@ def open_view(settings: Settings, session: aiohttp.ClientSession) -> SubscribedV
             metrics=metrics,
             max_age=settings.max_age,
         ),
+        settings.confirmation_timeout,
     )
 
 

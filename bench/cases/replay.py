@@ -1,12 +1,11 @@
 """A projection rebuilt from a million events, beside a bare SELECT of the same rows."""
 
+import asyncio
 from functools import partial
 
 from bench.logs.clients import Client
-from bench.logs.filling import fill
-from bench.logs.histories import registry_facts, revocation_facts
 from bench.logs.replay import Read
-from bench.logs.server import logs_of
+from bench.logs.server import LOGS, logs_of
 from bench.measuring.context import Bench
 from bench.measuring.failures import CannotMeasure
 from bench.measuring.figures import (
@@ -25,9 +24,8 @@ MEGABYTE = 1e6
 
 async def run(bench: Bench) -> list[Row]:
     count = bench.pick(full=EVENTS, quick=FEWER)
-    async with logs_of(bench) as (url, connection):
-        await fill(connection, "registry", registry_facts(), count)
-        await fill(connection, "tokens", revocation_facts(), count)
+    async with logs_of(bench) as (url, _):
+        await asyncio.gather(*(_fill(bench, url, count, log) for log in LOGS))
         go = partial(_measure, bench, url, count)
         read = await bench.alternate(
             {
@@ -45,6 +43,13 @@ async def run(bench: Bench) -> list[Row]:
         # Once: it takes as long as all the others together, and has no target.
         read["verified registry"] = [await go("verified", "registry")]
     return _rows(read, count)
+
+
+async def _fill(bench: Bench, url: str, count: int, log: str) -> None:
+    """By a process on the core under test, beside Postgres on another."""
+    filling = await Client.start(bench, "bench.logs.filling", log, count, url)
+    filling.go()
+    await filling.result(int)
 
 
 async def _measure(bench: Bench, url: str, count: int, way: str, log: str) -> Read:

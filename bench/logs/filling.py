@@ -1,16 +1,20 @@
 """Fills a log with a history: rows by COPY, with the chain that `append` would make.
 
+    python -m bench.logs.filling LOG COUNT URL
+
 One commit for each event of a million would take minutes; here it takes seconds, and
 `EventLog.verify` finds nothing wrong.
 """
 
+import asyncio
 import hashlib
 import struct
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 
-from bench.logs.histories import Fact, moment_of
-from tollgate.database import Connection
+from bench.logs.histories import Fact, moment_of, registry_facts, revocation_facts
+from tollgate.database import Connection, connect
 from tollgate.eventlog.chain import EPOCH, MICROSECOND, event_digest, genesis
 from tollgate.events import EventMetadata, encode
 from tollgate.events.recorded import tag_of
@@ -29,11 +33,15 @@ _COLUMNS = (
 )
 
 
-async def fill(
-    connection: Connection, log: str, facts: Iterator[Fact], count: int
-) -> None:
-    """Put the first `count` of `facts` into the empty log in the schema `log`."""
-    rows = _rows(log, islice(facts, count))
+HISTORIES: Mapping[str, Callable[[], Iterator[Fact]]] = {
+    "registry": registry_facts,
+    "tokens": revocation_facts,
+}
+
+
+async def fill(connection: Connection, log: str, count: int) -> None:
+    """Put `count` events of its history into the empty log in the schema `log`."""
+    rows = _rows(log, islice(HISTORIES[log](), count))
     last: tuple[object, ...] = ()
     async with connection.transaction():
         while block := list(islice(rows, BLOCK)):
@@ -68,3 +76,18 @@ def _rows(log: str, facts: Iterator[Fact]) -> Iterator[tuple[object, ...]]:
             last + _PLACE.pack(position, version, micros) + digest
         ).digest()
         yield position, stream, version, kind, data.decode(), metadata_text, at, last
+
+
+async def _main(log: str, count: int, url: str) -> None:
+    print("ready", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    connection = await connect(url, application_name="bench")
+    try:
+        await fill(connection, log, count)
+    finally:
+        await connection.close()
+    print(count, flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(sys.argv[1], int(sys.argv[2]), sys.argv[3]))

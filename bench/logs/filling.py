@@ -19,7 +19,7 @@ from tollgate.eventlog.chain import EPOCH, MICROSECOND, event_digest, genesis
 from tollgate.events import EventMetadata, encode
 from tollgate.events.recorded import tag_of
 
-BLOCK = 50_000
+BLOCK = 10_000  # made in a second or two: a transaction may rest for five
 _PLACE = struct.Struct(">qiq")
 _COLUMNS = (
     "position",

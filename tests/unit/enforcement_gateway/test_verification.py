@@ -5,7 +5,6 @@ import time
 
 import pytest
 
-from enforcement_gateway import verification
 from enforcement_gateway.domain.denials import Reason
 from enforcement_gateway.verification import (
     MAX_AT_ONCE,
@@ -15,6 +14,7 @@ from enforcement_gateway.verification import (
 )
 from tollgate.events.tokens import SigningKeyCompromised
 from tollgate.oauth.access_tokens import (
+    Reader,
     VerifiedAccessToken,
     access_token_claims,
     mint_access_token,
@@ -44,13 +44,13 @@ def keys(logs: FoldedLogs) -> SigningKeys:
 def verifications(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Every token whose signature was checked."""
     checked = []
-    read = verification.read_access_token
+    read = Reader.read
 
-    def counting(token, **arguments):
+    def counting(self, token, *arguments):
         checked.append(token)
-        return read(token, **arguments)
+        return read(self, token, *arguments)
 
-    monkeypatch.setattr(verification, "read_access_token", counting)
+    monkeypatch.setattr(Reader, "read", counting)
     return checked
 
 

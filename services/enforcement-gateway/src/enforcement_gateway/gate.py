@@ -250,7 +250,7 @@ class Gate:
         if isinstance(shown, Reason):
             # The clocks after the view was read, never before.
             return shown if view.fresh_at(clocks.boottime(), clocks.wall()) else None
-        return shown if isinstance(shown, UnverifiedAccessToken) else None
+        return shown
 
     def confirm(self, waiting: Waiting) -> None:
         """Have the logs read, and tell it then. Unknown is not no (DESIGN 4).

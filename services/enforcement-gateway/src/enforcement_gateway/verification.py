@@ -5,19 +5,19 @@ Expiry, revocation and the state of the key are judged at every request, after t
 """
 
 import asyncio
-import time
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Protocol
 
+from enforcement_gateway.clocks import wall
 from enforcement_gateway.domain.authorization import OF_TOKENS, KnownToken
 from enforcement_gateway.domain.denials import Reason
 from enforcement_gateway.view import View
 from tollgate.oauth.access_tokens import (
+    Reader,
     TokenRefusal,
     UnverifiedAccessToken,
     VerifiedAccessToken,
-    read_access_token,
 )
 from tollgate.oauth.algorithms import Algorithm
 from tollgate.oauth.public_keys import PublicKey, parse_public_key
@@ -64,32 +64,21 @@ class Verifier:
         audiences: AbstractSet[str] | None = None,
     ) -> None:
         """`audiences` are those of all doors here; without them it may name any."""
-        self._issuer = issuer
-        self._audiences = audiences
+        self._reader = Reader(issuer, audiences)
         self._max_remembered = remembered
         self.remembered: dict[bytes, KnownToken] = {}
 
     def verify(self, token: bytes, keys: SigningKeys) -> VerifiedAccessToken | Reason:
         """What the issuer signed, which may be over soon, or why it is none."""
-        read = self.read(token, keys)
-        if isinstance(read, UnverifiedAccessToken):
-            return self.settle(token, read)
-        return read
-
-    def read(
-        self, token: bytes, keys: SigningKeys
-    ) -> VerifiedAccessToken | UnverifiedAccessToken | Reason:
-        """What is known without looking at a signature; `settle` does the rest."""
         known = self.remembered.get(token)
         if known is not None:
             return known.verified
-        read = read_access_token(
-            token,
-            keys=keys,
-            issuer=self._issuer,
-            audiences=self._audiences,
-            over_at=time.time(),
-        )
+        read = self.read(token, keys)
+        return read if isinstance(read, Reason) else self.settle(token, read)
+
+    def read(self, token: bytes, keys: SigningKeys) -> UnverifiedAccessToken | Reason:
+        """What one that is not remembered says by itself; `settle` does the rest."""
+        read = self._reader.read(token, keys, wall)
         return OF_TOKENS[read] if isinstance(read, TokenRefusal) else read
 
     def settle(

@@ -4,7 +4,8 @@ Verifying asks nothing of the clock, so that a verified token can be remembered 
 its time judged at each request, as its revocation is.
 """
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from sys import intern
@@ -12,6 +13,7 @@ from sys import intern
 import msgspec
 from msgspec import UNSET
 
+from tollgate.oauth.base64url import TRANSLATION, decode_translated
 from tollgate.oauth.claims import (
     AccessTokenClaims,
     InvalidClaims,
@@ -19,6 +21,7 @@ from tollgate.oauth.claims import (
     decode_access_token_words,
 )
 from tollgate.oauth.jws import (
+    JwsHeader,
     MalformedJws,
     VerificationKey,
     octets_of,
@@ -121,75 +124,156 @@ class UnverifiedAccessToken(msgspec.Struct, frozen=True, gc=False):
         )
 
 
+class Reader:
+    """Reads tokens of one `issuer`, from the front, as far as the first no (ADR 27).
+
+    `audiences` are the doors of which a token must name one; None is for the issuer,
+    who looks at tokens of every door. What claims begin with is remembered: in a flood
+    most say the same up to their audience, and then they need not be decoded.
+    `remembered` is of such beginnings, in base64url.
+    """
+
+    def __init__(self, issuer: str, audiences: AbstractSet[str] | None) -> None:
+        self._issuer = issuer
+        self._audiences = audiences
+        self.remembered: dict[bytes, TokenRefusal | None] = {}
+        self._sizes: tuple[int, ...] = ()  # of them, in characters
+
+    def read(
+        self,
+        token: bytes,
+        keys: Mapping[str, VerificationKey],
+        now: Callable[[], float] | None = None,
+    ) -> UnverifiedAccessToken | TokenRefusal:
+        """Rule out one doubt per line (RFC 9068 §4); time is `refusal_at`'s.
+
+        `keys` are the issuer's own by `kid`. A token that by its own word is over is
+        refused for that if `now` tells the time; it is asked only if it matters.
+
+        What is refused for its own words is refused before its signature is looked at:
+        a no needs no proof, and a flood of such tokens costs little.
+        """
+        parts = split(token)
+        if parts is None:
+            return _MALFORMED
+        head, body, signature = parts
+        try:
+            header = read_header(head)
+        except MalformedJws:
+            return _MALFORMED
+        typ = header.typ
+        if typ != _TYPE and (typ or "").lower() not in _TYPES:
+            return _WRONG_TYPE
+        kid = header.kid or ""
+        if kid not in keys:
+            return _UNKNOWN_KEY
+        refusal = self._rule_out(body)
+        if refusal is not None:
+            return refusal
+        try:
+            payload = octets_of(body)
+            words = decode_access_token_words(payload)
+        except (MalformedJws, InvalidClaims):
+            return _MALFORMED
+        if words.iss != self._issuer:
+            return _WRONG_ISSUER
+        if self._is_for_others(words.aud):
+            return _WRONG_AUDIENCE
+        if now is not None and now() >= words.exp + LEEWAY:
+            return _EXPIRED
+        return _unverified(token, header, keys[kid], payload, signature)
+
+    def _rule_out(self, body: bytes) -> TokenRefusal | None:
+        """Why it is no token for here, if the beginning of the claims says so.
+
+        `body` is their text in base64url. What stands behind is not looked at.
+        """
+        known = self.remembered
+        for size in self._sizes:
+            beginning = body[:size]
+            if beginning in known:
+                return known[beginning]
+        return self._read_beginning(body)
+
+    def _read_beginning(self, body: bytes) -> TokenRefusal | None:
+        odd = _NOT_BASE64URL(body, 0, MAX_BEGINNING)
+        text = body[: MAX_BEGINNING if odd is None else odd.start()]
+        text = text[: len(text) // 4 * 4]
+        said = _AS_OURS_BEGIN(decode_translated(text.translate(TRANSLATION)))
+        if said is None:
+            return None
+        if said["iss"].decode() != self._issuer:
+            return self._remember(text, said.end("iss") + 1, _WRONG_ISSUER)
+        if said["aud"] is None:
+            return None
+        aud = _decode_audience(said["aud"])
+        refusal = _WRONG_AUDIENCE if self._is_for_others(aud) else None
+        return self._remember(text, said.end("aud"), refusal)
+
+    def _remember(
+        self, text: bytes, octets: int, refusal: TokenRefusal | None
+    ) -> TokenRefusal | None:
+        """So many octets, which `text` begins with, say it of whatever follows."""
+        size = (octets + 2) // 3 * 4
+        sizes = {size, *self._sizes}
+        if len(self.remembered) >= MAX_BEGINNINGS or len(sizes) > MAX_SIZES:
+            self.remembered.clear()
+            sizes = {size}
+        self._sizes = tuple(sizes)
+        self.remembered[text[:size]] = refusal
+        return refusal
+
+    def _is_for_others(self, aud: str | tuple[str, ...]) -> bool:
+        ours = self._audiences
+        return ours is not None and ours.isdisjoint(_named_by(aud))
+
+
+MAX_BEGINNING = 1024
+"""Characters of the claims in which they are looked for."""
+
+MAX_BEGINNINGS = 512
+MAX_SIZES = 4  # each is tried with a token that begins in a new way
+
+_NOT_BASE64URL = re.compile(rb"[^A-Za-z0-9_-]").search
+_AS_OURS_BEGIN = re.compile(
+    # The members that our issuer writes first, in strings without an escape.
+    rb'\{"iss":"(?P<iss>@)"(?:,"sub":"@","client_id":"@",'
+    rb'"aud":(?P<aud>"@"|\["@"(?:,"@")*\]))?'.replace(b"@", rb"[ !#-\[\]-~]*")
+).match
+_decode_audience = msgspec.json.Decoder(str | tuple[str, ...]).decode
+
+
 def verify_access_token(
     token: bytes | str,
     *,
     keys: Mapping[str, VerificationKey],
     issuer: str,
     audiences: AbstractSet[str] | None,
-    over_at: float | None = None,
 ) -> VerifiedAccessToken | TokenRefusal:
-    """What the issuer signed, or why it is none: `read_access_token`, then `verify`."""
-    read = read_access_token(
-        token, keys=keys, issuer=issuer, audiences=audiences, over_at=over_at
-    )
+    """What the issuer signed, or why it is none: read, then verified."""
+    if isinstance(token, str):
+        token = token.encode("ascii", "replace")
+    read = Reader(issuer, audiences).read(token, keys)
     return read if isinstance(read, TokenRefusal) else read.verify()
 
 
-def read_access_token(
-    token: bytes | str,
-    *,
-    keys: Mapping[str, VerificationKey],
-    issuer: str,
-    audiences: AbstractSet[str] | None,
-    over_at: float | None = None,
+def _unverified(
+    token: bytes,
+    header: JwsHeader,
+    key: VerificationKey,
+    payload: bytes,
+    signature: bytes,
 ) -> UnverifiedAccessToken | TokenRefusal:
-    """Rule out one doubt per line (RFC 9068 §4); time is `refusal_at`'s.
-
-    `keys` are the issuer's own by `kid`. `audiences` are the doors of which the token
-    must name one; None is for the issuer, who looks at tokens of every door. A token
-    that by its own word is over at `over_at` is refused for that, if that is given.
-
-    What is refused for its own words is refused before its signature is looked at: a
-    no needs no proof, and a flood of such tokens costs little (ADR 27).
-    """
-    if isinstance(token, str):
-        token = token.encode("ascii", "replace")
-    parts = split(token)
-    if parts is None:
-        return _MALFORMED
-    head, body, signature = parts
-    try:
-        header = read_header(head)
-        payload = octets_of(body)
-    except MalformedJws:
-        return _MALFORMED
-    typ = header.typ
-    if typ != _TYPE and (typ or "").lower() not in _TYPES:
-        return _WRONG_TYPE
-    kid = header.kid or ""
-    if kid not in keys:
-        return _UNKNOWN_KEY
-    try:
-        words = decode_access_token_words(payload)
-    except InvalidClaims:
-        return _MALFORMED
-    if words.iss != issuer:
-        return _WRONG_ISSUER
-    if audiences is not None and audiences.isdisjoint(_named_by(words.aud)):
-        return _WRONG_AUDIENCE
-    if over_at is not None and over_at >= words.exp + LEEWAY:
-        return _EXPIRED
+    """What is left to do, if the rest of the token is well-formed."""
     try:
         octets = octets_of(signature)
     except MalformedJws:
         return _MALFORMED
-    key = keys[kid]
     # RFC 8725 §3.1: the key decides on the algorithm, never the token.
     if header.alg not in key.algs:
         return TokenRefusal.BAD_SIGNATURE
     return UnverifiedAccessToken(
-        kid, key, payload, token[: -len(signature) - 1], octets
+        header.kid or "", key, payload, token[: -len(signature) - 1], octets
     )
 
 

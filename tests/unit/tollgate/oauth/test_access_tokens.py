@@ -7,16 +7,21 @@ from typing import Any
 import jwt
 import msgspec
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
+from tollgate.oauth import base64url
 from tollgate.oauth.access_tokens import (
+    MAX_BEGINNINGS,
+    MAX_SIZES,
+    Reader,
     TokenRefusal,
     VerifiedAccessToken,
     access_token_claims,
     mint_access_token,
     verify_access_token,
 )
+from tollgate.strict_json import AmbiguousJson, refuse_ambiguous
 from tollgate.testing.keys import signing_key
 from tollgate.testing.tokens import compact, signed
 
@@ -290,6 +295,111 @@ class TestRefusals:
     def test_no_claims_raise(self, changed: dict[str, object]) -> None:
         assert judged(token(json.dumps(changed).encode())) is not None
         assert judged(token(changed)) is not None
+
+
+# --- Tokens that begin as others did ---
+
+PLAIN = st.text(st.sampled_from(string.ascii_letters + ":/.- "), max_size=12)
+ISSUERS = st.sampled_from(
+    [ISSUER, *(ISSUER[:-cut] for cut in range(1, 5)), ISSUER + "/", r"\u0061", "ä", ""]
+)
+AUDIENCES = st.sampled_from(
+    [TRACKING, *(TRACKING[:-cut] for cut in range(1, 5)), TRACKING + "/", r"\u0061"]
+)
+ENDINGS = st.sampled_from(
+    [
+        f',"exp":{NOW}}}',
+        f',"exp":{NOW},"iss":"{ISSUER}"}}',
+        f',"exp":{NOW},"iss":"https://elsewhere.example"}}',
+        f',"exp":{NOW},"aud":"urn:elsewhere"}}',
+        f',"exp":{NOW},"x":"\\ud800"}}',
+        "}",
+        "x",
+        "",
+    ]
+)
+
+
+@st.composite
+def written_claims(draw: st.DrawFn) -> bytes:
+    """Nearly as our issuer writes them."""
+    iss = f'"iss":"{draw(ISSUERS)}"'
+    names = [f'"{name}"' for name in draw(st.lists(AUDIENCES, max_size=2))]
+    aud = draw(st.sampled_from([f"[{','.join(names)}]", *names, "[7]"]))
+    client = draw(PLAIN)
+    rest = f'"sub":"{client}","client_id":"{client}","aud":{aud}'
+    usual = f"{{{iss},{rest}"
+    odd = [f"{{{iss}", f"{{{rest},{iss}", f" {{{iss},{rest}", f"{{{iss},{iss},{rest}"]
+    return (draw(st.sampled_from([*4 * [usual], *odd])) + draw(ENDINGS)).encode()
+
+
+@st.composite
+def unsigned_tokens(draw: st.DrawFn) -> bytes:
+    """Perhaps cut off, or not in base64url."""
+    claims = base64url.encode(draw(written_claims()))
+    claims = claims[: draw(st.integers(0, len(claims)) | st.just(len(claims)))]
+    claims += draw(st.sampled_from([*4 * [""], "=", "!", "A", "B", "."]))
+    head, _, signature = TOKEN.split(".")
+    return f"{head}.{claims}.{signature}".encode()
+
+
+class ReaderOfAll(Reader):
+    """Goes by all that the claims say."""
+
+    def _rule_out(self, body: bytes) -> None:
+        """Nothing by their beginning."""
+
+
+def read(token: bytes, reader: Reader) -> object:
+    return reader.read(token, {KEY.kid: KEY.public})
+
+
+def names_a_member_twice(token: bytes) -> bool:
+    _, claims, _ = token.decode().split(".")
+    try:
+        refuse_ambiguous(base64url.decode(claims))
+    except AmbiguousJson:
+        return True
+    return False
+
+
+class TestBeginnings:
+    @settings(max_examples=300)
+    @given(st.lists(unsigned_tokens(), min_size=1, max_size=MAX_SIZES + 2))
+    def test_what_was_seen_before_makes_no_difference(self, tokens) -> None:
+        seasoned = Reader(ISSUER, {TRACKING})
+        for each in 2 * tokens:
+            found = read(each, Reader(ISSUER, {TRACKING}))
+            event(str(found) if isinstance(found, TokenRefusal) else "nothing wrong")
+            assert read(each, seasoned) == found
+
+    @settings(max_examples=300)
+    @given(unsigned_tokens(), st.sampled_from([{TRACKING}, None]))
+    def test_what_is_said_first_only_comes_before_what_is_malformed(
+        self, token, audiences
+    ) -> None:
+        found = read(token, Reader(ISSUER, audiences))
+        of_all = read(token, ReaderOfAll(ISSUER, audiences))
+        if found != of_all:
+            assert of_all is TokenRefusal.MALFORMED or names_a_member_twice(token)
+            assert found in {TokenRefusal.WRONG_ISSUER, TokenRefusal.WRONG_AUDIENCE}
+
+    @pytest.mark.parametrize("audiences", [{TRACKING}, None])
+    def test_what_comes_after_the_no_is_not_read(self, audiences) -> None:
+        head, _, signature = TOKEN.split(".")
+        beginning = base64url.encode(b'{"iss":"https://e.example",')
+        spoilt = f"{head}.{beginning}!.{signature}".encode()
+        refusal = read(spoilt, Reader(ISSUER, audiences))
+        assert refusal is TokenRefusal.WRONG_ISSUER
+        assert read(spoilt, ReaderOfAll(ISSUER, audiences)) is TokenRefusal.MALFORMED
+
+    def test_there_is_an_end_to_what_is_remembered(self) -> None:
+        reader = Reader(ISSUER, {TRACKING})
+        for number in range(2 * MAX_BEGINNINGS):
+            shown = token({"iss": f"https://{number % 7 * 'x'}{number:04}.example"})
+            assert read(shown.encode(), reader) is TokenRefusal.WRONG_ISSUER
+            assert len(reader.remembered) <= MAX_BEGINNINGS
+            assert len({len(each) for each in reader.remembered}) <= MAX_SIZES
 
 
 class TestTime:

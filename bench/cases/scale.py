@@ -18,7 +18,7 @@ from bench.measuring.figures import (
     ours_at_most,
     ratio_at_most,
 )
-from bench.scale.decide import Started
+from bench.scale.decide import ANEW, Started
 from bench.scale.entities import Size
 from bench.scale.write import Written
 
@@ -39,8 +39,15 @@ class Worker:
 
     async def decide(self) -> float:
         """Seconds for one decision, over many."""
+        return await self._ask("again")
+
+    async def decide_anew(self) -> float:
+        """As `decide`, right after every app has changed."""
+        return await self._ask(ANEW)
+
+    async def _ask(self, for_what: str) -> float:
         assert self._process.stdin is not None
-        self._process.stdin.write(b"again\n")
+        self._process.stdin.write(for_what.encode() + b"\n")
         return msgspec.json.decode(await self.line(), type=float)
 
     async def line(self) -> bytes:
@@ -71,11 +78,18 @@ async def run(bench: Bench) -> list[Row]:
         decided = await bench.alternate(
             {name: worker.decide for name, worker in workers.items()}
         )
-    return _rows(large, decided, of_large, started["large"])
+        anew = await bench.alternate(
+            {name: worker.decide_anew for name, worker in workers.items()}
+        )
+    return _rows(large, decided, anew, of_large, started["large"])
 
 
 def _rows(
-    size: Size, decided: dict[str, list[float]], written: Written, started: Started
+    size: Size,
+    decided: dict[str, list[float]],
+    anew: dict[str, list[float]],
+    written: Written,
+    started: Started,
 ) -> list[Row]:
     what = (
         f"{size.sources:,} sources, {size.apps:,} apps,"
@@ -89,6 +103,13 @@ def _rows(
             peer="1,000 of each",
             theirs=_figure(decided["small"], MICROSECOND),
             target=ratio_at_most(1.25),
+        ),
+        Row(
+            what="the same, right after every app has changed",
+            unit="us",
+            ours=_figure(anew["large"], MICROSECOND),
+            peer="1,000 of each",
+            theirs=_figure(anew["small"], MICROSECOND),
         ),
         Row(
             what="start from a snapshot of it",

@@ -1,21 +1,25 @@
 """Starts from a snapshot, then decides about valid requests whenever it is asked to.
 
 `python -m bench.scale.decide FOLDER` prints one `Started`; then, for each line it
-reads, the seconds that one decision took on average.
+reads, the seconds that one decision took on average. `anew` asks for the first
+decisions about each source after its app has changed, any other line for later ones.
 """
 
 import asyncio
 import os
 import random
+import secrets
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from bench.measuring.processes import peak_resident_bytes, resident_bytes
-from bench.scale.entities import token_for
+from bench.scale.entities import JTI_BYTES, LIFETIME, token_for
 from bench.scale.views import empty_view, snapshot_of
 from bench.scale.write import SIGNING_KEY
 from enforcement_gateway.counters import Counters
@@ -25,14 +29,20 @@ from enforcement_gateway.http.routes import Door
 from enforcement_gateway.testing.facts import ISSUER
 from enforcement_gateway.verification import Verifier
 from enforcement_gateway.view import SubscribedView
+from tollgate.events.tokens import TokenRevoked
 from tollgate.oauth.scopes import DEFAULT_AUDIENCES
 from tollgate.oauth.signing_keys import SigningKey, load_signing_key
 
 TOKENS = 10_000
 """Live tokens in rotation, each of another app where there are as many."""
 
+ANEW = "anew"
+
 DECISIONS = 100_000
 """In one round, about sources drawn at random: no cache of the processor holds them."""
+
+REVOKED_SINCE = 500
+"""Tokens that were revoked since the start, of the app that comes first."""
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -84,10 +94,15 @@ def requests(view: SubscribedView, signing_key: SigningKey) -> list[Request]:
     for _ in range(DECISIONS):
         app = chance.choice(some_apps)
         source = registry.sources[chance.choice(tuple(app.sources))]
-        # A text of its own, as one that was read from a body.
-        write_key = source.write_keys[0].encode().decode()
-        drawn.append(Request(chance.choice(a_token_of[app.id]), (write_key,)))
+        drawn.append(Request(chance.choice(a_token_of[app.id]), source.write_keys))
     return drawn
+
+
+def received(asked: list[Request]) -> list[Request]:
+    """The same as they come in: each with a text of its own, read from a body."""
+    return [
+        Request(each.token, (each.write_keys[0].encode().decode(),)) for each in asked
+    ]
 
 
 def decide_all(gate: Gate, asked: list[Request]) -> float:
@@ -113,10 +128,30 @@ def main(folder: Path) -> None:
         audiences=DEFAULT_AUDIENCES,
     )
     asked = requests(view, load_signing_key(pem))
-    decide_all(gate, asked)  # verifies and remembers every token
+    decide_all(gate, received(asked))  # verifies and remembers every token
+    revoke_some(view)
     say(len(asked))
-    for _ in sys.stdin:
-        say(decide_all(gate, asked))
+    for line in sys.stdin:
+        if line.strip() == ANEW:
+            change_every_app(view)
+        say(decide_all(gate, received(asked)))
+
+
+def revoke_some(view: SubscribedView) -> None:
+    """As happens all the time: none of them is asked about."""
+    client_id = next(iter(view.registry.apps))
+    expires_at = datetime.now(UTC) + LIFETIME
+    for _ in range(REVOKED_SINCE):
+        revoked = TokenRevoked(
+            jti=secrets.token_urlsafe(JTI_BYTES), expires_at=expires_at
+        )
+        view.tokens.revoked.add([(client_id, revoked)])
+
+
+def change_every_app(view: SubscribedView) -> None:
+    """What was remembered of it holds no more."""
+    for app in list(view.registry.apps.values()):
+        view.registry.keep_app(replace(app, version=app.version + 1))
 
 
 def say(what: object) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tollgate.events.tokens import TokenRevoked
-from tollgate.tokens.revoked import FORGET_AFTER, PERIOD, RevokedTokens
+from tollgate.tokens.revoked import FORGET_AFTER, PERIOD, RevokedTokens, name_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -71,6 +71,27 @@ def test_it_holds_what_a_plain_set_holds(
         for each in (compact, plain):
             each.forget(now.timestamp())
         assert held(compact) == plain.held()
+
+
+@given(additions, sizes, st.integers(0, 4))
+def test_who_was_looked_for_is_revoked_later_only_among_the_latest(
+    history: list[tuple[datetime, str, str, datetime]],
+    sizes: list[int],
+    max_latest: int,
+) -> None:
+    revoked = RevokedTokens(max_latest)
+    looked_for: dict[tuple[str, str], set[str]] = {}
+    left, number = history, 0
+    while left:
+        size = sizes[number % len(sizes)]
+        block, left, number = left[:size], left[size:], number + 1
+        add_to(revoked, *(token for _, *token in block))
+        for token, since in looked_for.items():
+            if since is revoked.latest:
+                assert (name_of(*token) in since) is revoked.holds(*token)
+        assert len(revoked.latest) <= max_latest
+        for token in {("app_1", "a"), ("app_1", "b"), ("app_2", "c")} - held(revoked):
+            looked_for[token] = revoked.latest
 
 
 @given(additions, sizes, moments)

@@ -265,6 +265,37 @@ def test_a_write_key_leads_to_the_app_whose_tokens_its_source_asks_for(
     assert_write_keys_lead_to_what_is(state)
 
 
+@given(registry_histories, st.lists(st.lists(few, max_size=2), min_size=1))
+def test_what_was_asked_about_leads_to_what_it_would_lead_to_now(
+    facts: Facts, asked: list[list[str]]
+) -> None:
+    state, log = RegistryState(), MemoryLog()
+    for number, fact in enumerate(facts):
+        extend(state, log, [fact])
+        for write_key, lead in list(state.asked.items()):
+            if lead.holds:
+                assert state.lead_of(write_key) is lead
+                missing = OAuthApp(id=lead.app.id)
+                assert lead.app is state.apps.get(lead.app.id) or lead.app == missing
+        for write_key in asked[number % len(asked)]:
+            lead = state.lead_of(write_key)
+            assert lead is None or lead.holds
+            assert state.asked.get(write_key) is lead
+
+
+def test_few_write_keys_are_remembered_to_have_been_asked_about(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tollgate.registry.state.MAX_ASKED", 2)
+    state = RegistryState()
+    extend(state, MemoryLog(), BEGUN)
+    for write_key in "123":
+        lead = state.lead_of(write_key)
+        assert lead is not None
+        assert lead.app.id == f"app_{write_key}"
+    assert list(state.asked) == ["3"]
+
+
 def test_a_source_that_is_created_again_begins_anew() -> None:
     state, log = RegistryState(), MemoryLog()
     again = SourceCreated(workspace_id="2", name="again", source_type="php")

@@ -43,13 +43,29 @@ class Workspace(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=
     name: str
 
 
+class Lead(msgspec.Struct, gc=False):
+    """An app that a decision was led to; it `holds` for as long as the app is that."""
+
+    app: OAuthApp
+    holds: bool = True
+
+
 class CurrentApp(msgspec.Struct, gc=False):
     """An app as it is now: changed in place, so that whoever was led here stays right.
 
-    `app` has version 0 while no event tells of it.
+    `app` has version 0 while no event tells of it. `lead` is what decisions were told
+    of it, if any was.
     """
 
     app: OAuthApp
+    lead: Lead | None = None
+
+    def become(self, app: OAuthApp) -> None:
+        """What was told of the app before holds no more."""
+        self.app = app
+        if self.lead is not None:
+            self.lead.holds = False
+            self.lead = None
 
 
 class WriteKey(msgspec.Struct, kw_only=True, gc=False):
@@ -120,6 +136,10 @@ _facts: msgspec.json.Decoder[tuple[int, str, RegistryEvent]] = msgspec.json.Deco
     tuple[int, str, RegistryEvent]
 )
 _OFF = Enforcement.OFF
+
+MAX_ASKED = 100_000
+"""Write keys of `RegistryState.asked`, which begins anew when it is full: 15 MB."""
+
 _encoder = msgspec.json.Encoder(order="deterministic", enc_hook=list)
 _decoder: msgspec.json.Decoder[_Part] = msgspec.json.Decoder(
     _Part, dec_hook=_source_ids
@@ -144,6 +164,9 @@ class RegistryState:
         self.access_tokens: dict[str, AccessToken] = {}
         self.sources: dict[str, Source] = {}
         self.write_keys: dict[str, WriteKey] = {}
+        self.asked: dict[str, Lead] = {}
+        """What write keys lead to that were asked about lately: as `lead_of` says now,
+        but for leads that hold no more. Small, where all there is fits in no cache."""
         self.apps: dict[str, OAuthApp] = {}
         self._current_apps: dict[str, CurrentApp] = {}
         self._unsettled: list[Source] = []
@@ -164,6 +187,23 @@ class RegistryState:
         facts = _facts.decode_lines(lines)
         self._fold(first, facts)
         return len(facts)
+
+    def lead_of(self, write_key: str) -> Lead | None:
+        """The app whose tokens the source of a live key asks for, if it does for any's.
+
+        It is `asked` from now on, until what it leads to changes.
+        """
+        known = self.write_keys.get(write_key)
+        if known is None or known.guard is None:
+            return None
+        guard = known.guard
+        lead = guard.lead
+        if lead is None:
+            lead = guard.lead = Lead(guard.app)
+        if len(self.asked) >= MAX_ASKED:
+            self.asked.clear()
+        self.asked[write_key] = lead
+        return lead
 
     def reach(self, recorded_at: datetime) -> None:
         """Nothing here depends on the time."""
@@ -213,14 +253,14 @@ class RegistryState:
             source=kept, live=not kept.deleted, guard=self._guard_of(kept)
         )
         for write_key in kept.write_keys:
-            self.write_keys[write_key] = leading
+            self._let_lead(write_key, leading)
 
     def keep_app(self, kept: OAuthApp) -> None:
         """Put in an app, where there are no events to fold."""
         self.apps[kept.id] = kept
         current = self._current_apps.get(kept.id)
         if current is not None:
-            current.app = kept
+            current.become(kept)
 
     def _open_source(self, key: str) -> Source:
         """The source, for this fold to change in place: its own from here on."""
@@ -241,6 +281,13 @@ class RegistryState:
         if leading is not None:
             leading.live = not source.deleted
             leading.guard = self._guard_of(source)
+            for write_key in source.write_keys:
+                self.asked.pop(write_key, None)
+
+    def _let_lead(self, write_key: str, leading: WriteKey) -> None:
+        """Let the key lead there from now on, wherever it led before."""
+        self.write_keys[write_key] = leading
+        self.asked.pop(write_key, None)
 
     def _open_app(self, key: str) -> OAuthApp:
         """The app, for this fold to change in place: its own from here on."""
@@ -249,7 +296,7 @@ class RegistryState:
         self.apps[opened.id] = opened
         current = self._current_apps.get(key)
         if current is not None:
-            current.app = opened
+            current.become(opened)
         return opened
 
     def _name(self, key: str) -> str:
@@ -271,7 +318,7 @@ class RegistryState:
     def _keep_source_created(self, source: Source, _: SourceCreated, __: int) -> None:
         for write_key in source.write_keys:
             # As in no log of ours: what had the id before has lost its keys.
-            self.write_keys[write_key] = WriteKey(source=source, live=False)
+            self._let_lead(write_key, WriteKey(source=source, live=False))
 
     def _keep_write_key_added(
         self, source: Source, event: WriteKeyAdded, _: int
@@ -280,12 +327,12 @@ class RegistryState:
         leading = self._leading_to(source)
         if leading is None:
             leading = WriteKey(source=source, live=False)  # until it is settled
-        self.write_keys[event.write_key] = leading
+        self._let_lead(event.write_key, leading)
 
     def _keep_write_key_deleted(
         self, source: Source, event: WriteKeyDeleted, _: int
     ) -> None:
-        self.write_keys[event.write_key] = WriteKey(source=source, live=False)
+        self._let_lead(event.write_key, WriteKey(source=source, live=False))
 
     def _keep_source_connected(
         self, _: OAuthApp, event: SourceConnected, __: int

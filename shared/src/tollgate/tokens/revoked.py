@@ -21,6 +21,9 @@ from tollgate.events.tokens import TokenRevoked
 FORGET_AFTER = timedelta(minutes=10)
 """How long after its expiry a revocation is kept: more than any accepted leeway."""
 
+MAX_LATEST = 1_000
+"""Names of `RevokedTokens.latest`: so few that the nearest caches hold them."""
+
 _FORGET_AFTER = FORGET_AFTER.total_seconds()
 
 PERIOD = 5 * 60
@@ -45,15 +48,27 @@ class DueTokens(msgspec.Struct, frozen=True, array_like=True, tag="due", gc=Fals
 class RevokedTokens:
     """Tokens by app and `jti`, each until the latest expiry that was told of it.
 
-    `names` are theirs, as `name_of` makes them. Nothing is to be forgotten up to
-    `due_at`, in seconds since the epoch.
+    `names` are theirs, as `name_of` makes them. Who is not among them is revoked later
+    only if its name is in `latest`, for as long as that is the same set: it has what
+    was added since it began, and another one is begun when it is full.
+    Nothing is to be forgotten up to `due_at`, in seconds since the epoch.
     """
 
-    __slots__ = ("_due", "_periods", "_repeated", "due_at", "names")
+    __slots__ = (
+        "_due",
+        "_max_latest",
+        "_periods",
+        "_repeated",
+        "due_at",
+        "latest",
+        "names",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, max_latest: int = MAX_LATEST) -> None:
+        self._max_latest = max_latest
         self.due_at = math.inf
         self.names: set[str] = set()
+        self.latest: set[str] = set()
         self._due: dict[int, list[str]] = {}
         self._periods: list[int] = []  # a heap of the keys of `_due`
         # How often more than once a name stands in `_due`: nearly always never.
@@ -85,6 +100,11 @@ class RevokedTokens:
     def _add_names(self, names: list[str]) -> None:
         """Add what has been put where it falls due; nearly always all of it is new."""
         held = self.names
+        if len(self.latest) + len(names) > self._max_latest:
+            self.latest.clear()  # whoever holds the set need not hold the names
+            self.latest = set()
+        else:
+            self.latest.update(names)
         if held.isdisjoint(names):
             before = len(held)
             held.update(names)

@@ -6,6 +6,7 @@ and 7 ask for, one question after the other, and knows only what was recorded.
 
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import product
 from typing import TypeAlias, TypeVar
 
 import pytest
@@ -50,7 +51,9 @@ from tollgate.events.tokens import (
 )
 from tollgate.oauth.access_tokens import VerifiedAccessToken
 from tollgate.oauth.scopes import DEFAULT_AUDIENCES, Scope
+from tollgate.registry.state import RegistryState
 from tollgate.testing.folded_logs import RECORDED_AT, FoldedLogs, key_added
+from tollgate.tokens.revoked import MAX_LATEST, RevokedTokens
 
 NOW = RECORDED_AT.timestamp()
 TRACKING = Scope.TRACKING_API_WRITE
@@ -419,31 +422,48 @@ def test_an_everyday_yes_is_the_yes_of_the_rules(
     assert admitted_by_the_rules(token, write_key, logs, demand)
 
 
+MOVED = st.builds(
+    lambda source, key: (f"source-{source}", WriteKeyAdded(write_key=key)),
+    st.sampled_from(SOURCES),
+    st.sampled_from(["a1", "b1"]),
+)
+
+
 @settings(max_examples=400)
 @given(
-    later=LATER,
-    token=TOKENS,
+    later=st.lists(st.one_of(LATER, MOVED.map(lambda moved: [moved])), max_size=3).map(
+        lambda some: [fact for each in some for fact in each]
+    ),
+    tokens=st.lists(TOKENS, min_size=1, max_size=2),
     asked=st.lists(st.tuples(ONE_KEY, DEMANDS), min_size=1, max_size=3),
+    max_latest=st.sampled_from([MAX_LATEST, 1]),
 )
 def test_an_everyday_yes_forgets_nothing_that_happens(
-    later: History, token: VerifiedAccessToken, asked: list[tuple[str, Demand]]
+    later: History,
+    tokens: list[VerifiedAccessToken],
+    asked: list[tuple[str, Demand]],
+    max_latest: int,
 ) -> None:
-    """One token, asked about again and again by what was a state's from the start.
+    """Tokens, asked about again and again by what was a state's from the start.
 
-    What it remembers changes no answer: it says what a token says that was not asked
-    about before.
+    What they remember, and the state of them, changes no answer: it is what a state
+    says that was just read, of a token that was not asked about before.
     """
     logs = FoldedLogs()
-    known, grounds = KnownToken(token), Grounds(logs.registry, logs.tokens)
+    logs.tokens.revoked = RevokedTokens(max_latest)
+    grounds = Grounds(logs.registry, logs.tokens)
+    known = [KnownToken(token) for token in tokens]
     said = set[bool]()
     for stream, fact in opening() + later:
         logs.record(stream, fact)
-        for write_key, demand in asked:
-            says = plainly_admitted(known, write_key, grounds, demand)
+        again = RegistryState.load(logs.registry.dump())
+        for token, (write_key, demand) in product(known, asked):
+            says = plainly_admitted(token, write_key, grounds, demand)
             said.add(says)
-            anew = KnownToken(token), write_key, Grounds(logs.registry, logs.tokens)
+            verified = token.verified
+            anew = KnownToken(verified), write_key, Grounds(again, logs.tokens)
             assert says is plainly_admitted(*anew, demand)
-            assert not says or admitted_by_the_rules(token, write_key, logs, demand)
+            assert not says or admitted_by_the_rules(verified, write_key, logs, demand)
     event(f"says {' and '.join(sorted(map(str, said)))}")
 
 

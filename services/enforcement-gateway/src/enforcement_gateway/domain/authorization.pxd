@@ -9,25 +9,32 @@ cdef class Demand:
     cdef readonly str audience
 
 
+cdef class KnownToken
+
+
 cdef class Grounds:
     cdef object _registry
     cdef object _tokens
-    cdef readonly dict write_keys
+    cdef readonly dict asked
     cdef readonly dict signing_keys
     cdef readonly dict cuts
-    cdef readonly set revoked
+    cdef readonly object revoked
 
     cpdef bint of(self, registry, tokens) except -1
+    cpdef lead_of(self, str write_key)
+    @cython.locals(since=set)
+    cpdef bint is_revoked(self, KnownToken token) except -1
 
 
 @cython.no_gc  # it is in no cycle, and there are many
 cdef class KnownToken:
     # What is asked at every request stands together.
-    cdef readonly object app
+    cdef readonly object lead
     cdef readonly Demand demand
     cdef readonly object signing_key
     cdef readonly str signing_kid
     cdef readonly str name
+    cdef readonly set revoked_since
     cdef readonly double exp
     cdef readonly double nbf
     cdef readonly bytes client_id_octets
@@ -39,7 +46,7 @@ cdef class KnownToken:
 
     cpdef bint is_plainly_timely(self, double now) except -1
     @cython.locals(scope=str)
-    cpdef bint satisfies(self, app, Demand demand) except -1
+    cpdef bint satisfies(self, lead, Demand demand) except -1
     cpdef bint trusts(self, signing_key) except -1
 
 

@@ -18,7 +18,7 @@ from tollgate.events.registry import Enforcement
 from tollgate.oauth.access_tokens import TokenRefusal, VerifiedAccessToken
 from tollgate.registry.oauth_app import OAuthApp
 from tollgate.registry.source import Source
-from tollgate.registry.state import RegistryState
+from tollgate.registry.state import Lead, RegistryState
 from tollgate.tokens.revoked import name_of
 from tollgate.tokens.state import SigningKey, SigningKeyStatus, TokensState
 
@@ -219,22 +219,37 @@ class Grounds:
     __slots__ = (
         "_registry",
         "_tokens",
+        "asked",
         "cuts",
         "revoked",
         "signing_keys",
-        "write_keys",
     )
 
     def __init__(self, registry: RegistryState, tokens: TokensState) -> None:
         self._registry = registry
         self._tokens = tokens
-        self.write_keys = registry.write_keys
+        self.asked = registry.asked
         self.signing_keys = tokens.signing_keys
         self.cuts = tokens.cuts
-        self.revoked = tokens.revoked.names
+        self.revoked = tokens.revoked
 
     def of(self, registry: RegistryState, tokens: TokensState) -> bool:
         return self._registry is registry and self._tokens is tokens
+
+    def lead_of(self, write_key: str) -> Lead | None:
+        """As the registry has it."""
+        return self._registry.lead_of(write_key)
+
+    def is_revoked(self, token: "KnownToken") -> bool:
+        """Whether that single token is. It is looked for among all of them once."""
+        since = self.revoked.latest
+        if token.revoked_since is since:
+            # No text need be looked into, and fetched for that, where there is none.
+            return bool(since) and token.name in since
+        if token.name in self.revoked.names:
+            return True
+        token.revoked_since = since
+        return False
 
 
 @lru_cache(maxsize=1024)
@@ -246,21 +261,24 @@ def _octets_of(client_id: str) -> bytes:
 class KnownToken:
     """A verified token as `admits_plainly` asks about it, at every request.
 
-    `app`, `demand` and `signing_key` are those that it was found good by last. None of
+    `lead`, `demand` and `signing_key` are those that it was found good by last. None of
     them changes once it was shown: what comes in its place is another object (ADR 30).
     So the token holds on to an app that may be gone, one at most.
+    `revoked_since` is the set that has its name, if it was revoked since it was looked
+    for among all that are.
     """
 
     __slots__ = (
-        "app",
         "audiences",
         "client_id",
         "client_id_octets",
         "demand",
         "exp",
         "key",
+        "lead",
         "name",
         "nbf",
+        "revoked_since",
         "scopes",
         "signing_key",
         "signing_kid",
@@ -279,16 +297,18 @@ class KnownToken:
         self.audiences = verified.audiences
         self.exp = verified.exp
         self.nbf = verified.nbf
-        self.app: OAuthApp | None = None
+        self.lead: Lead | None = None
         self.demand: Demand | None = None
         self.signing_key: SigningKey | None = None
+        self.revoked_since: set[str] | None = None
 
     def is_plainly_timely(self, now: float) -> bool:
         """Whether it is good at `now` even if no clock may differ from another."""
         return self.nbf <= now < self.exp
 
-    def satisfies(self, app: OAuthApp, demand: Demand) -> bool:
+    def satisfies(self, lead: Lead, demand: Demand) -> bool:
         """Whether it is a token of that app, which honours it, and good for that."""
+        app = lead.app
         scope = demand.scope
         if (
             app.id != self.client_id
@@ -299,7 +319,7 @@ class KnownToken:
             or demand.audience not in self.audiences
         ):
             return False
-        self.app = app
+        self.lead = lead
         self.demand = demand
         return True
 
@@ -319,16 +339,17 @@ def admits_plainly(
     True only where nothing is the least bit odd; False is no answer, and the rules
     above give it. These are the same doubts, at every request, with no value made of
     any: what the write key leads to, who signed, and what is revoked are looked up
-    each time, and what cannot have changed since is not asked again. What needs a clock
-    is left to `is_plainly_timely`, to be asked after this. Property tests hold it to
-    the rules.
+    each time, and what cannot have changed since is not asked again (ADR 40). What
+    needs a clock is left to `is_plainly_timely`, to be asked after this. Property tests
+    hold it to the rules.
     """
-    known = grounds.write_keys.get(write_key)
-    if known is None or known.guard is None:
-        return False
-    app = known.guard.app
-    if (app is not token.app or demand is not token.demand) and not token.satisfies(
-        app, demand
+    lead = grounds.asked.get(write_key)
+    if lead is None or not lead.holds:
+        lead = grounds.lead_of(write_key)
+        if lead is None:
+            return False
+    if (lead is not token.lead or demand is not token.demand) and not token.satisfies(
+        lead, demand
     ):
         return False
     signing_key = grounds.signing_keys.get(token.signing_kid)
@@ -336,10 +357,9 @@ def admits_plainly(
         signing_key is not token.signing_key and not token.trusts(signing_key)
     ):
         return False
-    # No text need be looked into, and fetched for that, where nothing is revoked.
     if grounds.cuts and token.client_id in grounds.cuts:
         return False
-    return not (grounds.revoked and token.name in grounds.revoked)
+    return not grounds.is_revoked(token)
 
 
 def _gone_or_unheard_of(key: str, app: OAuthApp) -> Reason:

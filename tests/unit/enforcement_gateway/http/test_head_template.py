@@ -174,6 +174,73 @@ class TestFits:
         assert known.fit(head.replace(b" 12\r\n", b" " + fill + b"\r\n"), {}) == 0
 
 
+def told_by(known: HeadTemplate, data: bytes) -> tuple[object, ...]:
+    """All that a template says of a head that was held against it."""
+    if not (at := known.fit(data, VERIFIED)):
+        return (0,)
+    return at, known.token, known.known, known.digits, known.length, known.values
+
+
+class TestHeadsInARow:
+    """What a template says of a head does not hang on those held against it before."""
+
+    FIRST = written([*SDK, BEARER, LENGTH])
+    ROOM = b"t" * (MAX_HEAD - len(FIRST) + len(TOKEN))
+
+    @pytest.mark.parametrize(
+        ("between", "then"),
+        [
+            # Its token is read, and then it does not fit.
+            (FIRST.replace(TOKEN, b"x").replace(b" 12\r\n", b" 1x\r\n"), FIRST),
+            (FIRST.replace(TOKEN, b"x").replace(LENGTH, b"X: 1"), FIRST),
+            # Its length is, and then it does not fit.
+            (FIRST[:-2].replace(b" 12", b" 7") + b"X: 1\r\n\r\n", FIRST),
+            (FIRST.replace(b" 12\r\n", b" 7\r\n")[:-1], FIRST),
+            # Another length after the same token, and the same after another.
+            (FIRST.replace(b" 12\r\n", b" 7\r\n"), FIRST),
+            (FIRST.replace(TOKEN, b"x"), FIRST.replace(b" 12\r\n", b" 7\r\n")),
+            # The digits of the last one without an end.
+            (FIRST, FIRST[: -len(b"\r\n\r\n")] + b"3"),
+            # As large as may be, and then too large: each is seen twice.
+            (FIRST.replace(TOKEN, ROOM), FIRST.replace(TOKEN, ROOM + b"t")),
+            (
+                FIRST.replace(TOKEN, ROOM),
+                FIRST.replace(TOKEN, ROOM).replace(b" 12\r\n", b" 123\r\n"),
+            ),
+        ],
+    )
+    def test_that_nearly_repeat(self, between, then) -> None:
+        known = template(self.FIRST)
+        assert known is not None
+        for head in (self.FIRST, self.FIRST, between, then, then, between, then):
+            anew = template(self.FIRST)
+            assert anew is not None
+            assert told_by(known, head) == told_by(anew, head)
+
+    @pytest.mark.parametrize(
+        "fields",
+        [[BEARER, LENGTH], [LENGTH, BEARER], [b"Traceparent: 1", BEARER, LENGTH]],
+    )
+    @given(st.data())
+    def test_whatever_they_are(self, fields, data) -> None:
+        head = written(fields)
+        before = [head, head.replace(b"parent: 1", b"parent: 2")]  # it varies, if any
+        known = template(*before)
+        assert known is not None
+        fills = st.sampled_from([TOKEN, TOKEN + b"c", b"12", b"7", b"123", b"", b" "])
+        others = []
+        for _ in range(3):
+            other = head.replace(TOKEN, data.draw(fills))
+            other = other.replace(b"Length: 12", b"Length: " + data.draw(fills))
+            other = other.replace(b"parent: 1", b"parent: " + data.draw(fills))
+            others.append(other[: data.draw(st.sampled_from([None, None, -1]))])
+        anew = [template(*before) for _ in others]
+        for at in data.draw(st.lists(st.sampled_from([0, 1, 2]), min_size=3)):
+            said = told_by(known, others[at])
+            event("fits" if said[0] else "does not fit")
+            assert said == told_by(anew[at], others[at])
+
+
 class TestVarying:
     """A field that was another in the next head may be another in the one after it."""
 

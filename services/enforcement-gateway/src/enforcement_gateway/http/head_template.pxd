@@ -25,26 +25,34 @@ cdef class HeadTemplate:
     cdef bint _varies
     cdef bytes _after
     cdef Py_ssize_t _after_size
+    cdef bytes _start
+    cdef Py_ssize_t _start_size
+    cdef bytes _end
+    cdef Py_ssize_t _end_size
+    cdef bint _has_start
+
+    @cython.locals(start=bytes, at=Py_ssize_t)
+    cpdef Py_ssize_t fit(self, bytes data, dict sound) except -1
 
     @cython.locals(
-        size=Py_ssize_t,
         at=Py_ssize_t,
+        start=Py_ssize_t,
         end=Py_ssize_t,
         before_size=Py_ssize_t,
         kind=int,
         before=bytes,
         value=bytes,
     )
-    cpdef Py_ssize_t fit(self, bytes data, dict sound) except -1
+    cdef Py_ssize_t _fit_anew(self, bytes data, dict sound) except -1
 
-    @cython.locals(known=bytes, digits=bytes, end=Py_ssize_t)
-    cdef Py_ssize_t _read_length(
-        self, bytes data, Py_ssize_t start, Py_ssize_t size
-    ) except -1
+    cdef Py_ssize_t _read_end(self, bytes data, Py_ssize_t at) except -1
+
+    @cython.locals(digits=bytes, end=Py_ssize_t)
+    cdef Py_ssize_t _read_length(self, bytes data, Py_ssize_t start) except -1
 
     @cython.locals(
         known=bytes, token=bytes, verified=KnownToken, end=Py_ssize_t, odd=Py_ssize_t
     )
     cdef Py_ssize_t _read_token(
-        self, bytes data, Py_ssize_t start, Py_ssize_t size, dict sound
+        self, bytes data, Py_ssize_t start, dict sound
     ) except -1

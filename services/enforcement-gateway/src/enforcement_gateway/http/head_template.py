@@ -60,7 +60,12 @@ class HeadTemplate:
     __slots__ = (
         "_after",
         "_after_size",
+        "_end",
+        "_end_size",
+        "_has_start",
         "_holes",
+        "_start",
+        "_start_size",
         "_varies",
         "digits",
         "fields",
@@ -103,6 +108,11 @@ class HeadTemplate:
         self._varies = bool(varying)
         self._after = after
         self._after_size = len(after)
+        # A start with `token` in it, up to the length, that a head had which fitted;
+        # empty until there is one. And `digits` with all that is to follow them.
+        self._start = self._end = b""
+        self._start_size = self._end_size = 0
+        self._has_start = not varying and holes[-1][2] == _IN_LENGTH
 
     @property
     def make(self) -> tuple[object, ...]:
@@ -122,8 +132,18 @@ class HeadTemplate:
 
         `sound` are tokens that were verified: nothing in them need be looked at again.
         """
-        size = len(data)
-        at = 0
+        start = self._start
+        if not start or not data.startswith(start):
+            return self._fit_anew(data, sound)
+        at = self._start_size
+        if not data.startswith(self._end, at):
+            return self._read_end(data, self._read_length(data, at))
+        at += self._end_size
+        return at if at <= MAX_HEAD else 0
+
+    def _fit_anew(self, data: bytes, sound: Mapping[bytes, KnownToken]) -> int:
+        """As `fit`, hole by hole."""
+        at = start = 0
         if self._varies:
             self.values = []
         for before, before_size, kind in self._holes:
@@ -131,9 +151,10 @@ class HeadTemplate:
                 return 0
             at += before_size
             if kind == _IN_LENGTH:
-                at = self._read_length(data, at, size)
+                start = at
+                at = self._read_length(data, at)
             elif kind == _IN_TOKEN:
-                at = self._read_token(data, at, size, sound)
+                at = self._read_token(data, at, sound)
             else:
                 end = data.find(b"\r", at, MAX_HEAD)
                 if end < 0:
@@ -146,37 +167,45 @@ class HeadTemplate:
                 at = end
             if not at:
                 return 0
-        if not data.startswith(self._after, at):
+        at = self._read_end(data, at)
+        if at and self._has_start:
+            self._start = data[:start]
+            self._start_size = start
+        return at
+
+    def _read_end(self, data: bytes, at: int) -> int:
+        """The end of the head if what is behind the last hole, `at`, fits; else 0."""
+        if not at or not data.startswith(self._after, at):
             return 0
         at += self._after_size
         return at if at <= MAX_HEAD else 0
 
-    def _read_length(self, data: bytes, start: int, size: int) -> int:
-        """The end of the digits that start there, the last ones mostly; 0 if none.
+    def _read_length(self, data: bytes, start: int) -> int:
+        """The end of the digits that start there; 0 if there are none.
 
         Zeros before them are for the strict reader.
         """
-        known = self.digits
-        if known and data.startswith(known, start):
-            end = start + len(known)
-            if end < size and data[end] == _CR:
-                return end
         end = data.find(b"\r", start, start + MAX_LENGTH_DIGITS + 1)
-        digits = data[start:end]
-        if end <= start or not digits.isdigit() or digits[0] == _ZERO:
+        if end <= start:
             return 0
-        self.digits = digits
-        self.length = int(digits)
+        digits = data[start:end]
+        if digits != self.digits:
+            if not digits.isdigit() or digits[0] == _ZERO:
+                return 0
+            self.digits = digits
+            self.length = int(digits)
+            self._end = digits + self._after
+            self._end_size = len(self._end)
         return end
 
     def _read_token(
-        self, data: bytes, start: int, size: int, sound: Mapping[bytes, KnownToken]
+        self, data: bytes, start: int, sound: Mapping[bytes, KnownToken]
     ) -> int:
         """The end of the token that starts there, the last one mostly; 0 if none."""
         known = self.token
         if known is not None and data.startswith(known, start):
             end = start + len(known)
-            if end < size and data[end] == _CR:
+            if end < len(data) and data[end] == _CR:
                 return end
         end = data.find(b"\r", start, MAX_HEAD)
         if end < 0:
@@ -189,6 +218,7 @@ class HeadTemplate:
                 return 0
         self.token = token
         self.known = verified
+        self._start = b""
         return end
 
 

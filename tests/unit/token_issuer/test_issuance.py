@@ -8,6 +8,7 @@ import pytest
 
 from token_issuer.issuance import REMEMBERED, Issuance
 from tollgate.errors import Unavailable
+from tollgate.eventlog import LogUnavailable
 
 EXPIRES_AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 CLIENT = SimpleNamespace(
@@ -16,6 +17,10 @@ CLIENT = SimpleNamespace(
 )
 TOKEN = SimpleNamespace(issued=SimpleNamespace(jti="token-1"))
 CALLER = SimpleNamespace(metadata=lambda stream, *, command_id: (stream, command_id))
+
+
+def asked_for(token, done):
+    return SimpleNamespace(client=CLIENT, minted=token, caller=CALLER, done=done)
 
 
 class Knowledge:
@@ -28,12 +33,15 @@ class Knowledge:
 
 
 class Log:
-    """Takes every group at once."""
+    """Takes every group at once, as long as there is `room`."""
 
     def __init__(self) -> None:
         self.groups = []
+        self.room = 10
 
     def submit(self, group, done) -> None:
+        if len(self.groups) == self.room:
+            raise LogUnavailable("too many appends are waiting")
         self.groups.append(group)
         done.set_result(None)
 
@@ -51,12 +59,23 @@ def log() -> Log:
 class TestWithFreshKnowledge:
     async def test_token_and_assertion_are_of_one_group(self, log, knowledge) -> None:
         done = asyncio.get_running_loop().create_future()
-        Issuance(log, knowledge).record(CLIENT, TOKEN, CALLER, done)
+        Issuance(log, knowledge).record([asked_for(TOKEN, done)])
         (group,) = log.groups
         assert group.events == (("oauth_app-app_1", TOKEN.issued),)
         assert group.command_id == "token-1"
         assert (group.spend.client_id, group.spend.jti) == ("app_1", "assertion-1")
         assert group.spend.expires_at == EXPIRES_AT + REMEMBERED
+
+    async def test_those_that_find_no_room_fail_alone(self, log, knowledge) -> None:
+        log.room = 1
+        loop = asyncio.get_running_loop()
+        first, second = loop.create_future(), loop.create_future()
+        Issuance(log, knowledge).record(
+            [asked_for(TOKEN, first), asked_for(TOKEN, second)]
+        )
+        await first
+        with pytest.raises(LogUnavailable):
+            await second
 
     async def test_an_assertion_can_be_spent_alone(self, log, knowledge) -> None:
         await Issuance(log, knowledge).spend(CLIENT)
@@ -70,7 +89,7 @@ class TestWithout:
         knowledge.is_fresh = False
         done = asyncio.get_running_loop().create_future()
         with pytest.raises(Unavailable):
-            Issuance(log, knowledge).record(CLIENT, TOKEN, CALLER, done)
+            Issuance(log, knowledge).record([asked_for(TOKEN, done)])
         assert not log.groups
         assert not done.done()
 

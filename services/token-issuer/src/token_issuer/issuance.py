@@ -7,7 +7,9 @@ asked here, after everything was decided.
 """
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Protocol
 
 from token_issuer.access_tokens import MintedToken
 from token_issuer.callers import Caller
@@ -30,6 +32,19 @@ REMEMBERED = timedelta(hours=2)
 whose clock is that wrong still finds it."""
 
 
+class ToRecord(Protocol):
+    """A token that nobody has yet, and whom it is for; `done` is settled by the log."""
+
+    @property
+    def client(self) -> AuthenticatedClient: ...
+    @property
+    def minted(self) -> MintedToken: ...
+    @property
+    def caller(self) -> Caller: ...
+    @property
+    def done(self) -> "asyncio.Future[Appended]": ...
+
+
 class Issuance:
     """Raises `InvalidClient` for an assertion used before, else `Unavailable`."""
 
@@ -37,29 +52,18 @@ class Issuance:
         self._log = log
         self._knowledge = knowledge
 
-    def record(
-        self,
-        client: AuthenticatedClient,
-        token: MintedToken,
-        caller: Caller,
-        done: "asyncio.Future[Appended]",
-    ) -> None:
-        """Record the token and spend the assertion, or neither; `done` is settled then.
+    def record(self, tokens: Sequence[ToRecord]) -> None:
+        """For each: record it and spend its assertion, or neither, and settle `done`.
 
-        The token's own name is the command id: if the log's answer is lost, the log
-        itself tells on the retry whether it was recorded.
+        All of them were decided without waiting in between, so the present moment is
+        asked for once.
         """
-        stream = f"oauth_app-{client.app.id}"
         self._knowledge.require_fresh()
-        self._log.submit(
-            AppendGroup(
-                events=((stream, token.issued),),
-                metadata=caller.metadata(stream, command_id=token.issued.jti),
-                command_id=token.issued.jti,
-                spend=_spend(client),
-            ),
-            done,
-        )
+        for token in tokens:
+            try:
+                self._log.submit(_group_of(token), token.done)
+            except LogUnavailable as full:
+                token.done.set_exception(full)
 
     async def spend(self, client: AuthenticatedClient) -> None:
         """Use up the assertion for what is not a token, or raise."""
@@ -85,6 +89,19 @@ def in_words_of_oauth(error: Exception) -> Exception:
             return Unavailable("nothing can be recorded at the moment")
         case _:
             return error
+
+
+def _group_of(token: ToRecord) -> AppendGroup:
+    """The token's own name is the command id: if the log's answer is lost, the log
+    itself tells on the retry whether it was recorded.
+    """
+    issued, stream = token.minted.issued, f"oauth_app-{token.client.app.id}"
+    return AppendGroup(
+        events=((stream, issued),),
+        metadata=token.caller.metadata(stream, command_id=issued.jti),
+        command_id=issued.jti,
+        spend=_spend(token.client),
+    )
 
 
 def _spend(client: AuthenticatedClient) -> Spend:

@@ -28,7 +28,6 @@ from cryptography.hazmat.primitives.asymmetric.padding import (
 )
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import (
-    decode_dss_signature,
     encode_dss_signature,
 )
 from cryptography.hazmat.primitives.hashes import (
@@ -183,7 +182,17 @@ def _ecdsa_signer(
     _, half, scheme = _ECDSA[algorithm]
 
     def sign(message: bytes) -> bytes:
-        r, s = decode_dss_signature(key.sign(message, scheme))
-        return r.to_bytes(half) + s.to_bytes(half)
+        return of_full_length(key.sign(message, scheme), half)
 
     return sign
+
+
+def of_full_length(der: bytes, half: int) -> bytes:
+    """R || S as JWS writes them, of a signature that OpenSSL has just made.
+
+    RFC 3279 §2.2.3: two INTEGERs, each after its tag and its length, and without
+    leading zeros but for the one that keeps a number from being negative.
+    """
+    end = 4 + der[3]
+    r, s = der[4:end], der[end + 2 :]
+    return r[-half:].rjust(half, b"\0") + s[-half:].rjust(half, b"\0")

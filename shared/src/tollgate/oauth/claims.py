@@ -73,14 +73,14 @@ class AccessTokenWords(msgspec.Struct, frozen=True, gc=False):
 
 
 class ClientAssertionClaims(msgspec.Struct, frozen=True, kw_only=True):
-    """RFC 7523 §3 as `WIRE` says that clients send it."""
+    """RFC 7523 §3, in the order in which Segment's SDKs write it."""
 
+    iss: str | UnsetType = UNSET
     sub: Identifier
     aud: str | tuple[str, ...]
+    iat: LenientDate | UnsetType = UNSET
     exp: LenientDate
     jti: Identifier
-    iss: str | UnsetType = UNSET
-    iat: LenientDate | UnsetType = UNSET
     nbf: LenientDate | UnsetType = UNSET
 
 
@@ -108,17 +108,6 @@ def decode_access_token_claims(payload: bytes) -> AccessTokenClaims:
     return _decode(payload, _access_token_decoder)
 
 
-class _AsSdksWrite(msgspec.Struct, frozen=True):
-    """The claims of an assertion in the order in which Segment's SDKs write them."""
-
-    iss: str | UnsetType
-    sub: str
-    aud: str | tuple[str, ...]
-    iat: LenientDate | UnsetType
-    exp: LenientDate
-    jti: str
-
-
 def decode_client_assertion_claims(payload: bytes) -> ClientAssertionClaims:
     """As `decode_access_token_claims`, for what Segment's SDKs write."""
     try:
@@ -126,10 +115,7 @@ def decode_client_assertion_claims(payload: bytes) -> ClientAssertionClaims:
     except _UNDECODABLE:
         pass
     else:
-        usual = _AsSdksWrite(
-            claims.iss, claims.sub, claims.aud, claims.iat, claims.exp, claims.jti
-        )
-        if _encode(usual) == payload:
+        if _encode(claims) == payload:
             return claims
     return _decode(payload, _client_assertion_decoder)
 

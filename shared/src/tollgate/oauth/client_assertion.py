@@ -145,20 +145,23 @@ def _require_type(typ: str | None) -> None:
 
 
 def _require_audience(aud: str | tuple[str, ...], issuer: str) -> None:
-    """The issuer as its only value (RFC 7523bis §3); Node.js may add a slash."""
-    only = (aud,) if isinstance(aud, str) else aud
-    if only not in ((issuer,), (f"{issuer}/",)):
+    """The issuer as its only value (RFC 7523bis §3)."""
+    only = aud if isinstance(aud, str) or len(aud) != 1 else aud[0]
+    if only not in _spellings_of(issuer):
         raise InvalidClient("aud must be the issuer identifier alone")
 
 
 def _require_issuer(claims: ClientAssertionClaims, issuer: str) -> None:
     """Segment's SDKs send the client, its documentation asks for the issuer."""
-    if claims.iss is not UNSET and claims.iss not in {
-        claims.sub,
-        issuer,
-        f"{issuer}/",
-    }:
+    iss = claims.iss
+    if iss not in (claims.sub, UNSET) and iss not in _spellings_of(issuer):
         raise InvalidClient("iss must be the client id")
+
+
+@lru_cache(maxsize=1)
+def _spellings_of(issuer: str) -> tuple[str, str]:
+    """Node.js may add a slash."""
+    return issuer, f"{issuer}/"
 
 
 def _require_time(claims: ClientAssertionClaims, now: float) -> float:

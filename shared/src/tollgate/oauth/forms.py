@@ -60,7 +60,9 @@ def parse_form(body: bytes, content_type: str | None) -> Mapping[str, str]:
         if parameter in sent:
             raise InvalidRequest(f"{parameter} is sent more than once")
         sent[parameter] = value
-    return {parameter: value for parameter, value in sent.items() if value}
+    if "" in sent.values():
+        return {parameter: value for parameter, value in sent.items() if value}
+    return sent
 
 
 def _read(field: bytes) -> tuple[str, str] | None:

@@ -129,7 +129,8 @@ class ClientCredentialsGrant:
         self._issuance = issuance
         self._limit = limit
         self._clock = clock
-        mint = (ForAll(self._take_key), self._draft, self._sign, self._record)
+        record = ForAll[Exchange](issuance.record)  # last of all: the log settles them
+        mint = (ForAll(self._take_key), self._draft, self._sign, record)
         prove = (self._verify, self._take_scopes)
         find = (ForAll(self._look_at_the_age), self._find)
         self._from_form = Burst(*find, *prove, *mint)
@@ -220,9 +221,3 @@ class ClientCredentialsGrant:
 
     def _sign(self, exchange: Exchange) -> None:
         exchange.minted = exchange.drafted.signed(exchange.signing_key)
-
-    def _record(self, exchange: Exchange) -> None:
-        """Last of all; the log settles the exchange."""
-        self._issuance.record(
-            exchange.client, exchange.minted, exchange.caller, exchange.done
-        )

@@ -6,32 +6,27 @@ not to two threads and not to a process and its fork.
 """
 
 import os
-from threading import Lock
 
 _PAGE = 4096
 
-_lock = Lock()
-_left = b""
-_at = 0
+_ready: dict[int, list[bytes]] = {}
+"""Pieces that nobody has yet, by their length."""
 
 
 def random_octets(count: int) -> bytes:
     """`count` octets from the kernel's generator, at most a page of them."""
-    global _left, _at
-    with _lock:
-        end = _at + count
-        if end > len(_left):
-            _left, _at, end = os.urandom(_PAGE), 0, count
-        octets, _at = _left[_at:end], end
-    if len(octets) != count:
+    while True:
+        try:
+            return _ready[count].pop()  # one of two threads gets it
+        except (KeyError, IndexError):
+            _ready[count] = _pieces_of(count)
+
+
+def _pieces_of(count: int) -> list[bytes]:
+    if not 0 < count <= _PAGE:
         raise ValueError(f"ask for {_PAGE} octets at most")
-    return octets
+    page = os.urandom(_PAGE // count * count)
+    return [page[start : start + count] for start in range(0, len(page), count)]
 
 
-def _forget() -> None:
-    global _left, _at, _lock  # noqa: PLW0603
-    _left, _at = b"", 0
-    _lock = Lock()  # another thread may have held it in the moment of the fork
-
-
-os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(after_in_child=_ready.clear)

@@ -24,7 +24,7 @@ def test_a_page_is_the_most() -> None:
 
 
 def test_a_fork_has_others() -> None:
-    random_octets(1)
+    random_octets(20)
     reading, writing = os.pipe()
     child = os.fork()
     if not child:

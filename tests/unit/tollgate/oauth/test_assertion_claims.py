@@ -13,6 +13,7 @@ from tollgate.oauth.claims import (
     InvalidClaims,
     decode_client_assertion_claims,
 )
+from tollgate.oauth.identifiers import Identifier
 from tollgate.strict_json import AmbiguousJson, decode_strictly
 
 USUAL = b'{"iss":"a","sub":"a","aud":"https://i","iat":1,"exp":61,"jti":"x"}'
@@ -20,7 +21,23 @@ USUAL = b'{"iss":"a","sub":"a","aud":"https://i","iat":1,"exp":61,"jti":"x"}'
 USUAL_MEMBERS: list[tuple[str, Any]] = list(json.loads(USUAL).items())
 NAMES = ("iss", "sub", "aud", "iat", "exp", "jti")
 VALUES = st.sampled_from(
-    ["a", "é", "\\", "", "61", 1, 61, 1.5, -1, True, None, ["https://i"], []]
+    [
+        "a",
+        "é",
+        "\\",
+        "",
+        "a\0",
+        "a" * 256,
+        "61",
+        1,
+        61,
+        1.5,
+        -1,
+        True,
+        None,
+        ["https://i"],
+        [],
+    ]
 )
 MEMBERS = st.lists(
     st.tuples(st.sampled_from([*NAMES, "nbf", "extra"]), VALUES), max_size=9
@@ -30,7 +47,9 @@ MEMBERS = st.lists(
 def as_strictly_read(payload: bytes) -> ClientAssertionClaims | None:
     decoder = msgspec.json.Decoder(ClientAssertionClaims)
     try:
-        return decode_strictly(payload, decoder)
+        claims = decode_strictly(payload, decoder)
+        msgspec.convert([claims.sub, claims.jti], list[Identifier])
+        return claims
     except (AmbiguousJson, msgspec.ValidationError):
         return None
 
@@ -105,6 +124,9 @@ def test_octets_changed_or_put_in_are_read_strictly(
         USUAL.replace(b'"a"', b'"\xff"'),
         USUAL.replace(b'"a"', b'"\\u0061"'),
         USUAL.replace(b'"a"', b'"\\ud800"'),
+        USUAL.replace(b'"x"', b'"\\ud800"'),
+        USUAL.replace(b'"x"', b'"\\u0000"'),
+        USUAL.replace(b'"x"', b'"\0"'),
         USUAL.replace(b'"x"}', b'"x","jti":"x"}'),
         USUAL.replace(b'{"iss"', b'{"jti":"y","iss"'),
         USUAL.replace(b'"exp":61', b'"exp":061'),

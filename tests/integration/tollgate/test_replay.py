@@ -179,6 +179,9 @@ async def insert(db: Connection, log: str, stream: str, kind: str, data: str) ->
     await db.execute(f"UPDATE {log}.head SET position = position + 1")  # noqa: S608
 
 
+CLAIMED = '{"type":"write_key.claimed","source_id":"src_1"}'
+
+
 @pytest.mark.parametrize("seed", range(3))
 class TestAnyHistory:
     async def test_a_registry_is_the_same_both_ways(
@@ -247,8 +250,19 @@ class TestOddEvents:
             ("source-1", "source.renamed", '{"type":"source.renamed"}'),
             ("source-1", "oauth_app.deleted", '{"type":"oauth_app.deleted"}'),
             ("starship-1", "source.deleted", '{"type":"source.deleted"}'),
+            ("source-1", "write_key.claimed", CLAIMED),
+            ("write_keys-1", "write_key.claimed", CLAIMED),
+            ("write_key-1", "source.deleted", '{"type":"source.deleted"}'),
         ],
-        ids=["unknown", "incomplete", "of another kind", "unknown kind of stream"],
+        ids=[
+            "unknown",
+            "incomplete",
+            "of another kind",
+            "unknown kind of stream",
+            "a claim on a source",
+            "a claim on an unknown kind of stream",
+            "another kind than a claim",
+        ],
     )
     async def test_an_event_that_cannot_be_folded_stops_it_where_it_is(
         self, filled: EventLog, db: Connection, stream: str, kind: str, data: str

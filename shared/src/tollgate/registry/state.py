@@ -217,8 +217,14 @@ class RegistryState:
         opened: dict[str, tuple[Any, _Folds]] = {}
         try:
             for version, stream, event in facts:
+                kind = type(event)
+                if kind is WriteKeyClaimed and stream.startswith("write_key-"):
+                    continue  # told by the source's own event as well
                 subject, folds = opened.get(stream) or self._open(stream, event, opened)
-                change, keep = folds.get(event.__class__, _MISPLACED)
+                try:
+                    change, keep = folds[kind]
+                except KeyError:
+                    raise _Misplaced from None
                 if keep is not None:
                     keep(self, subject, event, version)
                 change(subject, event, version)
@@ -281,13 +287,15 @@ class RegistryState:
         if leading is not None:
             leading.live = not source.deleted
             leading.guard = self._guard_of(source)
-            for write_key in source.write_keys:
-                self.asked.pop(write_key, None)
+            if self.asked:
+                for write_key in source.write_keys:
+                    self.asked.pop(write_key, None)
 
     def _let_lead(self, write_key: str, leading: WriteKey) -> None:
         """Let the key lead there from now on, wherever it led before."""
         self.write_keys[write_key] = leading
-        self.asked.pop(write_key, None)
+        if self.asked:
+            self.asked.pop(write_key, None)
 
     def _open_app(self, key: str) -> OAuthApp:
         """The app, for this fold to change in place: its own from here on."""
@@ -324,7 +332,7 @@ class RegistryState:
         self, source: Source, event: WriteKeyAdded, _: int
     ) -> None:
         """Whoever had the key before, this source has it now."""
-        leading = self._leading_to(source)
+        leading = self._leading_to(source) if source.write_keys else None
         if leading is None:
             leading = WriteKey(source=source, live=False)  # until it is settled
         self._let_lead(event.write_key, leading)
@@ -453,10 +461,6 @@ class _Misplaced(Exception):
     """An event of another kind than its stream."""
 
 
-def _misplaced(_key: object, _event: Event, _version: int) -> None:
-    raise _Misplaced
-
-
 def _nothing(_key: str, _event: Event, _version: int) -> None:
     """No entity is opened for the stream, so there is none to change in place.
 
@@ -511,4 +515,3 @@ _CATEGORIES: Mapping[str, tuple[_Opening, _Folds]] = {
 that may stand there is folded: what is kept elsewhere first, then what it changes."""
 
 _UNKNOWN: tuple[_Opening, _Folds] = (RegistryState._name, {})
-_MISPLACED: tuple[_Change, _Keep | None] = (_misplaced, None)

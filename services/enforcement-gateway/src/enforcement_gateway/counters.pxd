@@ -1,7 +1,7 @@
 # Types for the compiled build (ADR 26). The source beside it runs as it is.
 import cython
 
-cdef int _SUCCESS
+cdef int _SUCCESS, _REDIRECTION
 
 
 cdef class Counters:
@@ -21,8 +21,7 @@ cdef class Counters:
     cdef public long long body_bytes_now
     cdef public object samples
 
-    cpdef count_admitted(self)
     cpdef count_denied(self, reason)
 
-    @cython.locals(hundreds=int, others=dict)
+    @cython.locals(others=dict)
     cpdef count_answered(self, int status)

@@ -83,7 +83,7 @@ class Counters:
         """By the upstream's class of status."""
         if not self._succeeded:
             return dict(self._answered_otherwise)
-        return {_SUCCESS: self._succeeded, **self._answered_otherwise}
+        return {_SUCCESS // 100: self._succeeded, **self._answered_otherwise}
 
     def tally(self) -> Tally:
         """What was counted until now."""
@@ -91,25 +91,19 @@ class Counters:
         total.add(self)
         return total
 
-    def count_admitted(self) -> None:
-        """A request that goes on for a verified app, at once."""
-        self.requests += 1
-        self.admitted += 1
-
     def count_denied(self, reason: Reason) -> None:
         self.denied[reason] = self.denied.get(reason, 0) + 1
 
     def count_answered(self, status: int) -> None:
-        hundreds = status // 100
-        if hundreds == _SUCCESS:
+        if _SUCCESS <= status < _REDIRECTION:
             self._succeeded += 1
         else:
             others = self._answered_otherwise
-            others[hundreds] = others.get(hundreds, 0) + 1
+            others[status // 100] = others.get(status // 100, 0) + 1
 
     def count_reported(self, sample: WouldBeDenial) -> None:
         self.reported[sample.reason] = self.reported.get(sample.reason, 0) + 1
         self.samples.append(sample)
 
 
-_SUCCESS = 2
+_SUCCESS, _REDIRECTION = 200, 300

@@ -20,7 +20,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from stringzilla import count, translate
 
-from enforcement_gateway.body.absurdity import is_absurd
+from enforcement_gateway.body.absurdity import MAX_UNCOUNTED, is_absurd
 from enforcement_gateway.body.known_keys import alone, is_printable
 from enforcement_gateway.body.scanner import IS_COMPILED, scan_write_keys
 from enforcement_gateway.domain.denials import Reason, Refused
@@ -238,7 +238,7 @@ def parse_write_keys(body: bytes) -> tuple[str, ...] | None:
     msgspec checks the grammar and takes the members spelt exactly. If the body holds
     no more spellings of the two names than it took, no other member is one.
     """
-    if is_absurd(body):
+    if len(body) > MAX_UNCOUNTED and is_absurd(body):
         return None
     try:
         read = _decode(body)

@@ -2,6 +2,7 @@
 import cython
 
 from enforcement_gateway.body.write_keys cimport read_write_keys_quickly
+from enforcement_gateway.counters cimport Counters
 from enforcement_gateway.domain.authorization cimport KnownToken
 from enforcement_gateway.http.exchange cimport Connection, Exchange
 from enforcement_gateway.http.head_template cimport HeadTemplate
@@ -44,6 +45,7 @@ cdef class ServerConnection(Connection):
     cpdef bint _begin_again(self, HeadTemplate template, bytes data, Py_ssize_t at) except -1
     @cython.locals(
         server=Server,
+        counters=Counters,
         token=bytes,
         write_keys=tuple,
         known=KnownToken,

@@ -403,7 +403,9 @@ class ServerConnection(Connection):
         pool = template.plan.pool
         if pool is None or not server.gate.admits_plainly(known, write_keys[0]):
             return False
-        server.counters.count_admitted()
+        counters = server.counters
+        counters.requests += 1
+        counters.admitted += 1
         request_id = self._request_id = server.new_request_id()
         request = template.outline.filled(
             known.client_id_octets, request_id, template.digits, body, template.values

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from enforcement_gateway.counters import Counters
+from enforcement_gateway.sockets.kernel import READ_SIZE
 from enforcement_gateway.upstream import pool as pools
 from enforcement_gateway.upstream.answers import Answers
 from enforcement_gateway.upstream.connection import UpstreamConnection
@@ -20,12 +21,15 @@ from tollgate.testing.raw_http import OK
 
 
 class Transport:
-    def __init__(self, ours: socket.socket) -> None:
+    def __init__(self, ours: socket.socket, *, is_tls: bool = False) -> None:
         self.ours = ours
+        self.is_tls = is_tls
         self.written = []
         self.closed = False
 
     def get_extra_info(self, name: str) -> object:
+        if name == "ssl_object":
+            return self if self.is_tls else None
         return self.ours if name == "socket" else None
 
     def get_write_buffer_size(self) -> int:
@@ -44,6 +48,15 @@ class Client(Answers):
 
     def answer_whole(self, head, body):
         self.answered.append(body)
+
+    def answer_started(self, head, source):
+        """The head of one that comes in pieces."""
+
+    def answer_continued(self, piece):
+        """A piece of it."""
+
+    def answer_ended(self):
+        self.answered.append(b"")
 
     def answer_failed(self, reason):
         self.answered.append(reason)
@@ -83,15 +96,26 @@ def many_pairs():
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-@pytest.fixture
-def connection(pool, pair):
+def used(pool: Pool, transport: Transport) -> UpstreamConnection:
     """One that has carried a request, whose answer was read."""
     connection = UpstreamConnection(pool, 10.0)
-    connection.connection_made(Transport(pair[0]))
+    connection.connection_made(transport)
     pool.adopt(connection)
     connection.send(b"first", Client())
     connection.data_received(OK)
     return connection
+
+
+@pytest.fixture
+def connection(pool, pair):
+    return used(pool, Transport(pair[0]))
+
+
+def answer_of(size: int) -> bytes:
+    """One of so many octets."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
+    body = size - len(head % size)
+    return head % body + b"x" * body
 
 
 def transport_of(connection):
@@ -106,6 +130,21 @@ class TestIsUsedAgain:
             connection.data_received(OK)
             assert client.answered == [b'{"success": true}']
         assert transport_of(connection).written == [b"first", b"0", b"1", b"2"]
+
+    async def test_after_an_answer_that_took_several_reads(self, pool, connection):
+        answer = answer_of(READ_SIZE + 100)
+        pool.send(b"second", Client())
+        connection.data_received(answer[:READ_SIZE])
+        connection.data_received(answer[READ_SIZE:])
+        pool.send(b"third", Client())
+        assert transport_of(connection).written == [b"first", b"second", b"third"]
+
+    async def test_after_a_large_answer_by_tls(self, pool, pair):
+        connection = used(pool, Transport(pair[0], is_tls=True))
+        pool.send(b"second", Client())
+        connection.data_received(answer_of(READ_SIZE))
+        pool.send(b"third", Client())
+        assert transport_of(connection).written == [b"first", b"second", b"third"]
 
 
 class TestIsClosed:
@@ -154,14 +193,68 @@ class TestIsClosed:
             busy.send(b"asked", Client())
             theirs.send(OK)
         pair[1].sendall(OK)
-        pool.sweep(0.0, forgiven=0.0, next_at=0.5)
+        ask_the_kernel(pool)
         assert transport_of(connection).closed
 
     async def test_not_while_its_answer_comes(self, pool, connection, pair):
         waiting = Client()
         pool.send(b"second", waiting)
         pair[1].sendall(OK)
-        pool.sweep(0.0, forgiven=0.0, next_at=0.5)
+        ask_the_kernel(pool)
         assert not transport_of(connection).closed
         connection.data_received(OK)
         assert waiting.answered == [b'{"success": true}']
+
+
+class TestWhatTheKernelTellsWhileItIsBusy:
+    """It tells of each arrival once, and the answer was not read yet."""
+
+    async def test_of_an_end_with_the_answer(self, pool, connection, pair):
+        pool.send(b"second", Client())
+        pair[1].sendall(OK)
+        pair[1].close()
+        ask_the_kernel(pool)
+        connection.data_received(pair[0].recv(READ_SIZE))
+        pool.send(b"third", Client())
+        assert transport_of(connection).written == [b"first", b"second"]
+        assert transport_of(connection).closed
+
+    async def test_of_the_answer_is_no_news_of_what_comes_behind_it(
+        self, pool, connection, pair
+    ):
+        pool.send(b"second", Client())
+        pair[1].sendall(OK)
+        ask_the_kernel(pool)
+        connection.data_received(pair[0].recv(READ_SIZE))
+        pair[1].sendall(OK)
+        pool.send(b"third", Client())
+        assert transport_of(connection).written == [b"first", b"second"]
+        assert transport_of(connection).closed
+
+    async def test_of_more_than_is_read_at_once(self, pool, connection, pair):
+        waiting = Client()
+        pool.send(b"second", waiting)
+        pair[1].sendall(answer_of(READ_SIZE) + OK)
+        ask_the_kernel(pool)
+        read = b""
+        while len(read) < READ_SIZE:
+            read += pair[0].recv(READ_SIZE - len(read))
+        connection.data_received(read)
+        assert len(waiting.answered) == 1
+        pool.send(b"third", Client())
+        assert transport_of(connection).written == [b"first", b"second"]
+        assert transport_of(connection).closed
+
+    async def test_of_more_than_tls_made_an_answer_of(self, pool, pair):
+        connection = used(pool, Transport(pair[0], is_tls=True))
+        pool.send(b"second", Client())
+        pair[1].sendall(OK)
+        ask_the_kernel(pool)
+        connection.data_received(OK)  # and what is in the kernel is more
+        pool.send(b"third", Client())
+        assert transport_of(connection).written == [b"first", b"second"]
+        assert transport_of(connection).closed
+
+
+def ask_the_kernel(pool: Pool) -> None:
+    pool.sweep(0.0, forgiven=0.0, next_at=0.5)

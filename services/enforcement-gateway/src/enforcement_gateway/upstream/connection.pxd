@@ -1,6 +1,7 @@
 # Types for the compiled build (ADR 26). The source beside it runs as it is.
 import cython
 
+from enforcement_gateway.sockets cimport kernel
 from enforcement_gateway.upstream.answers cimport Answers, KnownHead
 from enforcement_gateway.upstream.known_answers cimport KnownAnswers
 
@@ -16,6 +17,7 @@ cdef class UpstreamConnection:
     cdef Answers _answers
     cdef bint _busy
     cdef Py_ssize_t _drained
+    cdef bint _fills_read
     cdef KnownAnswers _known
     cdef Owner _owner
     cdef object _parser
@@ -27,6 +29,8 @@ cdef class UpstreamConnection:
     cdef readonly int descriptor
     cdef public double idle_since
     cdef readonly bint is_closed
+    cdef public bint is_last
+    cdef readonly bint is_tls
 
     cpdef bint is_idle(self) except -1
     cpdef send(self, bytes request, Answers answers)

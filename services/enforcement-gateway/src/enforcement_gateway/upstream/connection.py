@@ -11,6 +11,7 @@ from typing import cast
 from msgspec.structs import replace
 
 from enforcement_gateway.domain.denials import Reason
+from enforcement_gateway.sockets import kernel
 from enforcement_gateway.upstream.answer_parser import AnswerParser, Rubbish
 from enforcement_gateway.upstream.answers import AnswerHead, Answers
 from enforcement_gateway.upstream.known_answers import KnownAnswers
@@ -42,13 +43,15 @@ class UpstreamConnection:
     """Carries one request at a time. An `asyncio.Protocol` but for the base class.
 
     `deadline` is when patience with the upstream ends, `idle_since` when the last
-    answer was complete, both by the clock of the owner.
+    answer was complete, both by the clock of the owner. `is_last`: the request that is
+    under way is the last one, whatever its answer says.
     """
 
     __slots__ = (
         "_answers",
         "_busy",
         "_drained",
+        "_fills_read",
         "_known",
         "_owner",
         "_parser",
@@ -60,6 +63,8 @@ class UpstreamConnection:
         "descriptor",
         "idle_since",
         "is_closed",
+        "is_last",
+        "is_tls",
     )
 
     def __init__(
@@ -72,6 +77,9 @@ class UpstreamConnection:
         self._answers: Answers | None = None
         self._busy = False
         self.is_closed = False
+        self.is_last = False
+        self.is_tls = False
+        self._fills_read = False
         self._started = False
         self._drained = 0
         self._parses = False
@@ -122,6 +130,7 @@ class UpstreamConnection:
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self.is_tls = transport.get_extra_info("ssl_object") is not None
         socket = transport.get_extra_info("socket")
         if socket is not None:
             self.descriptor = socket.fileno()
@@ -131,6 +140,7 @@ class UpstreamConnection:
             self.close()  # nobody asked
             return
         answers = self._answers
+        self._fills_read = len(data) >= kernel.READ_SIZE
         is_first = not self._parses
         if is_first and answers is not None:
             known = self._known.recognise(data)
@@ -209,7 +219,10 @@ class UpstreamConnection:
         self.deadline = _FOREVER
         if (
             self.is_closed
+            or self.is_last
             or not keeps_alive
+            # More may have come with it, and the kernel has told of that already.
+            or (self._fills_read and not self.is_tls)
             # It came before all of the request was taken.
             or self._transport.get_write_buffer_size() > 0
         ):

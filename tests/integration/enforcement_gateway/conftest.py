@@ -83,6 +83,9 @@ class StaticView(View):
             raise NotLevel("down")
         self.on_refresh()
 
+    async def refresh_tokens(self) -> None:
+        await self.refresh()
+
 
 class World:
     """What the logs say: an app, a signing key, and sources as they are needed."""

@@ -15,13 +15,13 @@ from enforcement_gateway.body.write_keys import read_write_keys_strictly
 from enforcement_gateway.counters import MAX_SAMPLES, Counters
 from enforcement_gateway.credentials import NONE, Authorization, Query
 from enforcement_gateway.domain.authorization import Deny, KnownToken
-from enforcement_gateway.domain.denials import Reason, Refused
+from enforcement_gateway.domain.denials import DENIALS, Reason, Refused
 from enforcement_gateway.gate import Gate, Passed, write_keys_of
 from enforcement_gateway.http.routes import Door
 from enforcement_gateway.verification import Verifier
 from enforcement_gateway.view import View
 from tollgate.events.registry import Enforcement, ScopesChanged
-from tollgate.events.tokens import TokenRevoked
+from tollgate.events.tokens import SigningKeyAnnounced, TokenRevoked
 from tollgate.messaging.subscription import NotLevel
 from tollgate.oauth.access_tokens import (
     UnverifiedAccessToken,
@@ -36,6 +36,7 @@ from tollgate.testing.keys import signing_key
 
 ISSUER = "https://issuer.test"
 KEY = signing_key()
+OTHER = signing_key(nth=1)
 
 
 class FoldedView(FoldedLogs, View):
@@ -65,6 +66,14 @@ class FoldedView(FoldedLogs, View):
             raise NotLevel("down")
         for stream, fact in self.unheard:
             self.record(stream, fact)
+
+    async def refresh_tokens(self) -> None:
+        self.unheard = [
+            (stream, fact)
+            for stream, fact in self.unheard
+            if isinstance(fact, SigningKeyAnnounced)
+        ]
+        await self.refresh()
 
 
 @pytest.fixture
@@ -273,9 +282,11 @@ class Waiting:
         self.heard.set_exception(fault)
 
 
-def waiting_for(gate: Gate) -> asyncio.Future[bool]:
+def waiting_for(
+    gate: Gate, unknown: Reason = Reason.APP_UNKNOWN
+) -> asyncio.Future[bool]:
     waiting = Waiting()
-    gate.confirm(waiting)
+    gate.confirm(waiting, unknown)
     return waiting.heard
 
 
@@ -292,6 +303,34 @@ class TestConfirmed:
         assert await waiting_for(gate)
         assert gate.decide(request) == Passed("app_1")
         assert counters.confirmations == 1
+
+    @pytest.mark.parametrize(
+        "unknown", [each for each in Reason if DENIALS[each].unknown]
+    )
+    async def test_the_log_is_read_that_knows_of_it(self, view, unknown) -> None:
+        """Of the issuer's keys the registry knows nothing."""
+        key = SigningKeyAnnounced(alg=OTHER.public.alg.value, pem=OTHER.public.pem)
+        app = ScopesChanged(scopes=(Scope.FUNCTIONS_WRITE,))
+        view.unheard = [
+            (f"signing_key-{OTHER.kid}", key),
+            ("oauth_app-app_1", app),
+        ]
+        before = view.registry.apps["app_1"].scopes
+        assert await waiting_for(gate_of(view), unknown)
+        assert OTHER.kid in view.tokens.signing_keys
+        is_of_a_key = unknown is Reason.TOKEN_SIGNING_KEY_UNKNOWN
+        assert (view.registry.apps["app_1"].scopes == before) is is_of_a_key
+
+    async def test_who_waits_for_one_log_waits_for_no_other(self, view) -> None:
+        hanging = asyncio.Event()
+        view.refresh = hanging.wait
+        view.refresh_tokens = lambda: asyncio.sleep(0)
+        gate = gate_of(view)
+        app = waiting_for(gate)
+        assert await waiting_for(gate, Reason.TOKEN_SIGNING_KEY_UNKNOWN)
+        assert not app.done()
+        hanging.set()
+        assert await app
 
     async def test_all_who_come_during_a_reading_share_the_next(self, view) -> None:
         """The one under way began before they came, so it is of no use to them."""
@@ -318,16 +357,19 @@ class TestConfirmed:
         assert begun == [0, 1]
 
     async def test_a_fault_of_ours_is_told_to_each_and_is_over_then(self, view) -> None:
-        async def fail() -> None:
-            raise RuntimeError
+        faults, refresh = [RuntimeError()], view.refresh
 
-        refresh, view.refresh = view.refresh, fail
+        async def fail_once() -> None:
+            if faults:
+                raise faults.pop()
+            await refresh()
+
+        view.refresh = fail_once
         gate = gate_of(view)
         outcomes = await asyncio.gather(
             *(waiting_for(gate) for _ in range(2)), return_exceptions=True
         )
         assert [type(each) for each in outcomes] == [RuntimeError, RuntimeError]
-        view.refresh = refresh
         assert await waiting_for(gate)
 
     async def test_nobody_hears_a_yes_while_nobody_can_be_asked(self, view) -> None:

@@ -22,8 +22,8 @@ cdef class Gate:
     cdef object _audiences
     cdef bint _admit_unknown
     cdef object _keys
-    cdef list _waiting
-    cdef object _reading
+    cdef object _of_keys
+    cdef object _of_all
     cdef Demand _to_track
     cdef Grounds _grounds
 
@@ -35,4 +35,4 @@ cdef class Gate:
     cpdef _decide(self, asked)
     @cython.locals(view=View, write_key=str)
     cpdef refuses(self, token, bytes body)
-    cpdef confirm(self, waiting)
+    cpdef confirm(self, waiting, reason)

@@ -4,7 +4,6 @@ Everything here is synchronous and asks nobody. Where the answer would be no bec
 something is unknown, the caller has `Gate.confirm` read the logs, and decides again.
 """
 
-import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -12,6 +11,7 @@ import msgspec
 
 from enforcement_gateway import clocks
 from enforcement_gateway.body.last_write_key import last_write_key
+from enforcement_gateway.confirmation import Confirmation, Waiting
 from enforcement_gateway.counters import Counters, WouldBeDenial
 from enforcement_gateway.credentials import (
     Authorization,
@@ -37,7 +37,6 @@ from enforcement_gateway.http.routes import SCOPES, Door
 from enforcement_gateway.verification import SigningKeys, Verifier
 from enforcement_gateway.view import View
 from tollgate.events.registry import Enforcement
-from tollgate.messaging.subscription import NotLevel
 from tollgate.oauth.access_tokens import UnverifiedAccessToken, VerifiedAccessToken
 from tollgate.oauth.scopes import Scope
 
@@ -69,18 +68,6 @@ class Asked(Protocol):
     def user_agent(self) -> bytes: ...
 
 
-class Waiting(Protocol):
-    """A request that is decided when the logs have been read; must not raise."""
-
-    def confirmed(self, is_level: bool) -> None:
-        """They were read after it asked, or could not be."""
-        ...
-
-    def break_off(self, fault: Exception) -> None:
-        """There will be no answer, because of a fault of ours."""
-        ...
-
-
 class Passed(msgspec.Struct, frozen=True):
     """The request goes on: for a verified app, or for nobody in particular."""
 
@@ -91,6 +78,7 @@ PASSED = Passed()
 NO_SOURCE = Naming()
 MAX_USER_AGENT = 120
 _TRACKING = Door.TRACKING
+_KEY_UNKNOWN = Reason.TOKEN_SIGNING_KEY_UNKNOWN
 
 
 def write_keys_of(
@@ -138,8 +126,8 @@ class Gate:
         self._audiences = audiences
         self._admit_unknown = admit_unknown
         self._keys = SigningKeys(view)
-        self._waiting: list[Waiting] = []
-        self._reading: asyncio.Task[None] | None = None
+        self._of_keys = Confirmation(view.refresh_tokens)
+        self._of_all = Confirmation(view.refresh)
         scope = SCOPES[_TRACKING]
         self._to_track = Demand(scope.value, audiences[scope])
         self._grounds: Grounds | None = None
@@ -252,35 +240,13 @@ class Gate:
             return shown if view.fresh_at(clocks.boottime(), clocks.wall()) else None
         return shown
 
-    def confirm(self, waiting: Waiting) -> None:
-        """Have the logs read, and tell it then. Unknown is not no (DESIGN 4).
+    def confirm(self, waiting: Waiting, reason: Reason) -> None:
+        """Have the log read that can tell whether it is unknown, and tell it then.
 
-        A reading that is under way began too early; all who come meanwhile share the
-        one that follows it.
+        The issuer's keys are in the tokens log, all else that may be unknown in both.
         """
         self._counters.confirmations += 1
-        self._waiting.append(waiting)
-        if self._reading is None:
-            self._reading = asyncio.create_task(self._read_again())
-
-    async def _read_again(self) -> None:
-        try:
-            while self._waiting:
-                waiting, self._waiting = self._waiting, []
-                try:
-                    await self._view.refresh()
-                except NotLevel:
-                    is_level = False
-                except Exception as fault:  # noqa: BLE001 - each who waits ends of it
-                    for each in waiting:
-                        each.break_off(fault)
-                    continue
-                else:
-                    is_level = True
-                for each in waiting:
-                    each.confirmed(is_level)
-        finally:
-            self._reading = None
+        (self._of_keys if reason is _KEY_UNKNOWN else self._of_all).add(waiting)
 
     def _report(
         self,

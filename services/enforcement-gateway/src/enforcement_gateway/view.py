@@ -33,6 +33,10 @@ class View:
         """Apply all that the logs held when this was called, or raise `NotLevel`."""
         raise NotImplementedError
 
+    async def refresh_tokens(self) -> None:
+        """As `refresh`, of the tokens log alone."""
+        raise NotImplementedError
+
 
 class SubscribedView(View):
     """The view as subscriptions to the owners' logs keep it; `logs` are the two."""
@@ -74,6 +78,9 @@ class SubscribedView(View):
 
     async def refresh(self) -> None:
         await self.logs.refresh(self._confirmation_timeout)
+
+    async def refresh_tokens(self) -> None:
+        await self._tokens_log.refresh(self._confirmation_timeout)
 
     def _note(self, of_registry: Moment, of_tokens: Moment) -> None:
         """Both must be fresh, so the earlier end counts, by each clock."""

@@ -60,6 +60,7 @@ class ToldGate(Gate):
         self.refusal: Reason | None = None
         self.verdict: Passed | Deny = Passed()
         self.waiting = []
+        self.asked_about = []
         self.decided_on = []
 
     def refuses(self, token: bytes | Reason, body: bytes) -> Reason | None:
@@ -70,8 +71,9 @@ class ToldGate(Gate):
         self.decided_on.append(asked.token)
         return self.verdict
 
-    def confirm(self, waiting: object) -> None:
+    def confirm(self, waiting: object, reason: Reason) -> None:
         self.waiting.append(waiting)
+        self.asked_about.append(reason)
 
 
 class Transport:
@@ -256,6 +258,22 @@ class TestUnknown:
         assert b"token_signing_key_unknown" in client.transport.written
         assert len(client.gate.waiting) == 1
 
+    async def test_each_log_is_read_for_what_it_knows(self, client) -> None:
+        """A key that came to be known says nothing of the app; both logs say all."""
+        client.gate.refusal = Reason.TOKEN_SIGNING_KEY_UNKNOWN
+        assert client.ask() == b""
+        client.gate.refusal = None
+        client.gate.verdict = Deny(Reason.APP_UNKNOWN)
+        client.gate.waiting.pop().confirmed(True)
+        assert client.transport.written == b""
+        client.gate.verdict = Deny(Reason.APP_KEY_UNKNOWN)
+        client.gate.waiting.pop().confirmed(True)
+        assert b"app_key_unknown" in client.transport.written
+        assert client.gate.asked_about == [
+            Reason.TOKEN_SIGNING_KEY_UNKNOWN,
+            Reason.APP_UNKNOWN,
+        ]
+
     async def test_what_has_come_to_be_known_passes(self, client) -> None:
         client.gate.verdict = Deny(Reason.APP_UNKNOWN)
         assert client.ask() == b""
@@ -402,7 +420,12 @@ class TestSignatures:
 # --- The short way, and the exchange's ---
 
 UNVERIFIED = UnverifiedAccessToken("kid", None, b"", b"", b"")
-REASONS = (Reason.TOKEN_MALFORMED, Reason.TOKEN_EXPIRED, Reason.APP_UNKNOWN)
+REASONS = (
+    Reason.TOKEN_MALFORMED,
+    Reason.TOKEN_EXPIRED,
+    Reason.APP_UNKNOWN,
+    Reason.TOKEN_SIGNING_KEY_UNKNOWN,
+)
 
 
 class Step(NamedTuple):

@@ -30,6 +30,7 @@ cdef class Exchange(Answers):
     cdef bint _chunked_answer
     cdef bint _gone
     cdef bint _is_final
+    cdef object _unknown
     cdef public object door
     cdef public bint must_close
     cdef readonly bytes request_id

@@ -51,6 +51,7 @@ SLICE_OF_TIME = 0.001
 MAX_READ_AT_ONCE = 64 * 1024
 """Octets of an odd body that are read on the event loop; a larger one has a thread."""
 
+_KEY_UNKNOWN = Reason.TOKEN_SIGNING_KEY_UNKNOWN
 _REDIRECTION = HTTPStatus.MULTIPLE_CHOICES // 100
 _PREFLIGHT = b"access-control-request-method:"
 _EVERYWHERE = b"GET, POST, OPTIONS"
@@ -100,6 +101,7 @@ class Exchange(Answers):
         "_server",
         "_source",
         "_started",
+        "_unknown",
         "_values",
         "door",
         "must_close",
@@ -140,7 +142,8 @@ class Exchange(Answers):
         self._started = False
         self._chunked_answer = False
         self._gone = False
-        self._is_final = False
+        self._is_final = False  # what is unknown in the logs as they are now
+        self._unknown: Reason | None = None
         self.must_close = plan.must_close
 
     @property
@@ -211,8 +214,8 @@ class Exchange(Answers):
     # --- used by the gate ---
 
     def confirmed(self, is_level: bool) -> None:
-        """Decide again, and finally, if the logs could be read."""
-        self._is_final = True
+        """Decide again, and finally but for what another log may tell."""
+        self._is_final = self._unknown is not _KEY_UNKNOWN
         try:
             if not is_level:
                 self._deny(Reason.VIEW_UNCONFIRMED)
@@ -312,10 +315,13 @@ class Exchange(Answers):
             self._heed_no(verdict.reason)
 
     def _heed_no(self, reason: Reason) -> None:
-        if DENIALS[reason].unknown and not self._is_final:
-            self._server.gate.confirm(self)
-        else:
+        """Say so; of what is unknown only when the log that tells it was read."""
+        known = self._is_final or self._unknown is reason or not DENIALS[reason].unknown
+        if known:
             self._deny(reason)
+        else:
+            self._unknown = reason
+            self._server.gate.confirm(self, reason)
 
     def _go_on_later(self, work: "asyncio._CoroutineLike[None]") -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -33,6 +33,18 @@ def decode_strictly(document: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         raise AmbiguousJson("not JSON") from None
 
 
+def is_plain(document: bytes) -> bool:
+    """Whether it comes out of msgspec as it went in, member for member.
+
+    Then it is JSON without a member twice and nothing in it is overlooked. False is no
+    answer: spaces are enough for it.
+    """
+    try:
+        return _encode(_decode_anything(document)) == document
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return False
+
+
 def refuse_ambiguous(document: bytes) -> None:
     """Insist on UTF-8 without a BOM, on one member a name, and on JSON's numbers.
 
@@ -64,3 +76,6 @@ def _no_constant(_: str) -> object:
 _decode: Callable[[str], object] = json.JSONDecoder(
     object_pairs_hook=_distinct, parse_constant=_no_constant
 ).decode
+
+_decode_anything = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode

@@ -21,7 +21,7 @@ from tollgate.oauth.base64url import (
 )
 from tollgate.oauth.identifiers import Identifier
 from tollgate.oauth.signing_keys import SigningKey
-from tollgate.strict_json import AmbiguousJson, decode_strictly
+from tollgate.strict_json import AmbiguousJson, decode_strictly, is_plain
 
 MAX_LENGTH = 8192
 _DOT = ord(".")  # whether octets are in octets costs more to ask
@@ -153,7 +153,10 @@ def read_header(part: bytes) -> JwsHeader:
     if not octets.lstrip(_JSON_SPACE).startswith(b"{"):
         raise MalformedJws("the header is no JSON object")
     try:
-        header = decode_strictly(octets, _header_decoder)
+        if is_plain(octets):
+            header = _header_decoder.decode(octets)
+        else:
+            header = decode_strictly(octets, _header_decoder)
     except (AmbiguousJson, msgspec.ValidationError):
         # From nothing: the message of msgspec may quote the token.
         raise MalformedJws("the header is malformed") from None

@@ -7,12 +7,13 @@ from contextlib import suppress
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
-from hypothesis import assume, example, given
+from hypothesis import assume, event, example, given, settings
 from hypothesis import strategies as st
 
-from tollgate.oauth import base64url
-from tollgate.oauth.algorithms import Algorithm
+from tollgate.oauth import base64url, jws
+from tollgate.oauth.algorithms import Algorithm, der_of
 from tollgate.oauth.base64url import NotBase64Url
 from tollgate.oauth.jws import (
     MAX_LENGTH,
@@ -20,15 +21,20 @@ from tollgate.oauth.jws import (
     JwsRefused,
     MalformedJws,
     decode,
+    read_header,
     sign,
     verify,
 )
+from tollgate.strict_json import is_plain
 from tollgate.testing.keys import signing_key
 from tollgate.testing.tokens import compact, signed
 
 KEY = signing_key()
 TOKEN = sign(KEY, b'{"sub":"app_1"}', typ="JWT")
 HEADER = {"alg": "ES256", "kid": KEY.kid}
+EDGES = [edge + step for edge in (0, 128, 256, 2**248, 2**255) for step in (-1, 0, 1)][
+    1:
+]
 
 
 def accepted(token: str | bytes) -> bool:
@@ -45,15 +51,15 @@ def with_header(header: bytes | dict[str, object]) -> str:
 
 class TestDecode:
     def test_a_token_comes_apart(self) -> None:
-        jws = decode(TOKEN)
-        assert (jws.header.alg, jws.header.kid, jws.header.typ) == (
+        token = decode(TOKEN)
+        assert (token.header.alg, token.header.kid, token.header.typ) == (
             "ES256",
             KEY.kid,
             "JWT",
         )
-        assert jws.payload == b'{"sub":"app_1"}'
-        assert jws.signing_input == TOKEN.rpartition(".")[0].encode()
-        assert decode(TOKEN.encode()) == jws
+        assert token.payload == b'{"sub":"app_1"}'
+        assert token.signing_input == TOKEN.rpartition(".")[0].encode()
+        assert decode(TOKEN.encode()) == token
 
     @pytest.mark.parametrize(
         "broken",
@@ -184,6 +190,65 @@ def tokens() -> list[str]:
     return [sign(KEY, str(n).encode(), typ="JWT") for n in range(60)]
 
 
+MEMBERS = st.lists(
+    st.tuples(
+        st.sampled_from(['"alg"', '"kid"', '"typ"', '"crit"', '"x"', r'"k\u0069d"']),
+        st.sampled_from(
+            [
+                *('"ES256"', '"k"', '"at+jwt"', '""', '"é"', r'"\u006b"', r'"\ud800"'),
+                *("1", "1.0", "1e2", "-0", "NaN", "null", "[]", '{"y":1}'),
+                *('{"y":1,"y":1}', '[{"y":[1,2]}]', '"\\u0000"'),
+            ]
+        ),
+    ),
+    max_size=5,
+)
+SPACES = st.sampled_from([(",", ":"), (", ", ": "), (",", " :")])
+
+
+@st.composite
+def header_texts(draw: st.DrawFn) -> bytes:
+    comma, colon = draw(SPACES)
+    members = [('"alg"', '"ES256"'), *draw(MEMBERS)]
+    text = comma.join(f"{name}{colon}{value}" for name, value in members)
+    end = draw(st.sampled_from([*4 * [b""], b" ", b"x", b"\xff"]))
+    start = draw(st.sampled_from([*4 * [b""], b" ", b"\xef\xbb\xbf"]))
+    return start + b"{" + text.encode() + b"}" + end
+
+
+class TestHeader:
+    @settings(max_examples=500)
+    @given(header_texts())
+    def test_a_plain_one_is_read_as_by_the_strict_reader(self, text: bytes) -> None:
+        def read() -> object:
+            try:
+                return read_header.__wrapped__(base64url.encode_to_bytes(text))
+            except MalformedJws:
+                return "malformed"
+
+        found = read()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(jws, "is_plain", lambda _: False)
+            assert read() == found
+        event(f"plain: {jws.is_plain(text)}")
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            (b'{"alg":"ES256","typ":"at+jwt","kid":"k"}', True),
+            (b'{"kid":"k","alg":"ES256"}', True),
+            (b'{"kid":"k","alg":"ES256","kid":"k"}', False),
+            (b'{"x":{"y":1,"y":1}}', False),
+            (b'{"x":"\\ud800"}', False),
+            (b'{"x":"\xff"}', False),
+            (b'{"a": 1}', False),
+            (b"[" * 5000, False),
+        ],
+    )
+    def test_what_is_plain(self, text: bytes, expected: bool) -> None:
+        assert is_plain(text) is expected
+
+
 class TestVerify:
     @pytest.mark.parametrize("alg", list(Algorithm))
     def test_every_algorithm_verifies_its_own(self, alg: Algorithm) -> None:
@@ -261,6 +326,19 @@ class TestVerify:
         ):
             with pytest.raises(BadSignature):
                 verify(decode(compact(header, b"{}", other)), key.public)
+
+    @given(
+        st.sampled_from([32, 48]).flatmap(
+            lambda half: st.tuples(
+                *2 * [st.integers(0, 2 ** (8 * half) - 1) | st.sampled_from(EDGES)],
+                st.just(half),
+            )
+        )
+    )
+    def test_the_library_is_given_the_der_that_it_would_write(self, numbers) -> None:
+        r, s, half = numbers
+        signature = r.to_bytes(half) + s.to_bytes(half)
+        assert der_of(signature, half) == encode_dss_signature(r, s)
 
     def test_der_is_no_jws_signature(self) -> None:
         private = KEY._private

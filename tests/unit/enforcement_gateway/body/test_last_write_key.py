@@ -63,6 +63,10 @@ class TestNotSeen:
     )
     def test_it_takes_nothing_that_needs_a_second_look(self, body) -> None:
         assert last_write_key(body) is None
+        for last in (b'{"writeKey":"k"}', b'{"x":"","writeKey":"k"}'):
+            for _ in range(3):  # until it is the end that came last
+                assert last_write_key(last) == "k"
+            assert last_write_key(body) is None
 
 
 def strict_or_none(body: bytes) -> tuple[str, ...] | None:

@@ -162,3 +162,16 @@ class TestDate:
                 r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} [\d:]{8} GMT\r\n", value
             )
             assert email.utils.parsedate_to_datetime(value).timestamp() == int(now)
+
+    def test_a_denial_that_was_given_before_has_the_date_of_now(
+        self, monkeypatch
+    ) -> None:
+        for now, date in (
+            (0.0, b"Thu, 01 Jan 1970 00:00:00 GMT"),
+            (0.9, b"Thu, 01 Jan 1970 00:00:00 GMT"),
+            (86_401.0, b"Fri, 02 Jan 1970 00:00:01 GMT"),
+        ):
+            monkeypatch.setattr("time.time", lambda now=now: now)
+            answer = denial(Reason.TOKEN_MALFORMED, request_id=b"id-1")
+            assert answer.count(b"\r\nDate: ") == 1
+            assert b"\r\nDate: %b\r\n" % date in answer

@@ -23,6 +23,10 @@ _BACKSLASH = ord("\\")
 _known: dict[bytes, str] = {}
 """Ends of bodies that were read before, where nothing but the key is in them."""
 
+_last_end = b""
+"""The one of them that came last, with the octet before it: it mostly comes again."""
+_last_key = ""
+
 
 def last_write_key(body: bytes) -> str | None:
     """The key that a body names if it is JSON at all; None if that is not plain to see.
@@ -31,13 +35,19 @@ def last_write_key(body: bytes) -> str | None:
     Read backwards from there, each quote ends a string or begins one, and no text in
     a string looks the same.
     """
+    global _last_end, _last_key
+    if _last_end and body.endswith(_last_end):
+        return _last_key
     size = len(body)
     start = body.rfind(_NAME, size - MAX_TAIL if size > MAX_TAIL else 0)
     if start < 1 or body[start - 1] == _BACKSLASH:
         return None
     tail = body[start:]
     known = _known.get(tail)
-    return _read(tail) if known is None else known
+    if known is None:
+        return _read(tail)
+    _last_end, _last_key = body[start - 1 :], known
+    return known
 
 
 def _read(tail: bytes) -> str | None:

@@ -14,6 +14,9 @@ cdef class PreparedDenial:
     cdef readonly Py_ssize_t id_size
     cdef readonly bint is_of_the_unknown
     cdef bytes _start
-    cdef list _around_ids
+    cdef list _rest
+    cdef bytes _date
+    cdef list _dated
 
+    @cython.locals(date=bytes)
     cpdef bytes filled(self, bytes request_id)

@@ -74,7 +74,15 @@ class PreparedDenial:
     `is_of_the_unknown`: it is said only by a view that was read anew.
     """
 
-    __slots__ = ("_around_ids", "_start", "id_size", "is_of_the_unknown", "status")
+    __slots__ = (
+        "_date",
+        "_dated",
+        "_rest",
+        "_start",
+        "id_size",
+        "is_of_the_unknown",
+        "status",
+    )
 
     def __init__(
         self,
@@ -89,10 +97,17 @@ class PreparedDenial:
         self.id_size = id_size
         self.is_of_the_unknown = is_of_the_unknown
         self._start = start
-        self._around_ids = around_ids
+        self._rest = around_ids
+        self._date = b""
+        self._dated: list[bytes] = []  # what stands around ids, with that date in it
 
     def filled(self, request_id: bytes) -> bytes:
-        return b"".join((self._start, dates.line(), request_id.join(self._around_ids)))
+        date = dates.line()
+        if date is not self._date:
+            first, *others = self._rest
+            self._dated = [self._start + date + first, *others]
+            self._date = date
+        return request_id.join(self._dated)
 
 
 def denial(

@@ -14,10 +14,11 @@ from prometheus_client import CollectorRegistry
 from tollgate.events.registry import OAuthAppCreated, OAuthAppRenamed
 from tollgate.messaging.messages import headers_of, messages_of
 from tollgate.messaging.metrics import SubscriptionMetrics
-from tollgate.messaging.push import Inbox
+from tollgate.messaging.push import MAX_UNACKNOWLEDGED, PREFETCH, Inbox
 from tollgate.messaging.subscription import Subscription
 from tollgate.registry.state import RegistryState
 from tollgate.testing.memory_log import MemoryLog
+from tollgate.testing.waiting import until
 
 CREATED = OAuthAppCreated(
     workspace_id="ws_1", name="web", token_lifetime=86_400, scopes=()
@@ -115,6 +116,35 @@ async def test_what_comes_behind_a_hole_waits_with_it() -> None:
     await inbox.receive(delivery(channel, 2, *next_one))
     assert subscription.position == 0
     assert channel.acknowledged == []
+
+
+async def test_what_was_settled_is_acknowledged_when_others_had_their_turn() -> None:
+    log = filled_log()
+    metrics = SubscriptionMetrics(CollectorRegistry())
+    inbox, channel = Inbox(Subscription(log, RegistryState, metrics=metrics)), Channel()
+    settling = asyncio.ensure_future(inbox.settle_all())
+    for tag, each in enumerate(deliveries(log, [(0, 1), (1, 1)])):
+        await inbox.receive(delivery(channel, tag, *each))
+    assert channel.acknowledged == []
+    await until(lambda: channel.acknowledged == [0, 1])
+    await inbox.receive(delivery(channel, 2, *deliveries(log, [(2, 1)])[0]))
+    await until(lambda: channel.acknowledged == [0, 1, 2])
+    inbox.end("the end")
+    assert await settling == "the end"
+    assert channel.acknowledged == [0, 1, 2]
+
+
+async def test_many_are_acknowledged_before_the_broker_has_to_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tollgate.messaging.push.ACKNOWLEDGE_AFTER", 3600.0)
+    log = filled_log()
+    metrics = SubscriptionMetrics(CollectorRegistry())
+    inbox, channel = Inbox(Subscription(log, RegistryState, metrics=metrics)), Channel()
+    (first,) = deliveries(log, [(0, 1)])
+    for tag in range(PREFETCH - 1):
+        await inbox.receive(delivery(channel, tag, *first))
+    assert channel.acknowledged == list(range(MAX_UNACKNOWLEDGED))
 
 
 async def test_a_fault_of_ours_ends_the_settling(

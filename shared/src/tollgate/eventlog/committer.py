@@ -227,10 +227,13 @@ class GroupCommitter:
                     each.give_up()
             raise _TryAgain(error) from error
         if answer["outcomes"] is None:
-            last = _settle_all_as_appended(batch, answer["before"])
-        else:
-            last = _settle_one_by_one(batch, retried, answer)
-        if last:
+            before = answer["before"]
+            last = before + sum(len(each.encoded.data) for each in batch)
+            if last > before:
+                # First, so that the log is read while the callers tell of it.
+                self.on_appended(last)
+            _settle_all_as_appended(batch, before)
+        elif last := _settle_one_by_one(batch, retried, answer):
             self.on_appended(last)
 
     async def _try_each_alone(
@@ -301,11 +304,8 @@ class _Lane:
             self._connection = None
 
 
-def _settle_all_as_appended(batch: Iterable[_Waiting], before: int) -> int:
-    """Positions follow one after the other, so the first tells all; the last of them.
-
-    0 if there was no event.
-    """
+def _settle_all_as_appended(batch: Iterable[_Waiting], before: int) -> None:
+    """Positions follow one after the other, so the first tells all."""
     last = before
     for each in batch:
         if count := len(each.encoded.data):
@@ -313,7 +313,6 @@ def _settle_all_as_appended(batch: Iterable[_Waiting], before: int) -> int:
             last += count
         else:
             each.settle(Appended(None, None))
-    return last if last > before else 0
 
 
 def _settle_one_by_one(

@@ -20,6 +20,13 @@ from tollgate.projections.replica import StateT
 PREFETCH = 32
 """Messages delivered and not yet acknowledged: bounds the memory of a slow reader."""
 
+ACKNOWLEDGE_AFTER = 0.02
+"""Seconds for which settled deliveries are not acknowledged yet: the other readers of
+the same events come first, and the broker waits for nothing."""
+
+MAX_UNACKNOWLEDGED = PREFETCH // 2
+"""Settled deliveries that are acknowledged at once, so that others may come."""
+
 MAX_LENGTH = 2_000
 MAX_LENGTH_BYTES = 64 * 1024 * 1024
 
@@ -74,9 +81,12 @@ class Inbox:
 
     def __init__(self, subscription: Subscription[Any]) -> None:
         self._subscription = subscription
-        self._open: asyncio.Queue[_Delivery | str | Exception] = asyncio.Queue()
+        self._open: asyncio.Queue[_Delivery | str | Exception | None] = asyncio.Queue()
+        """None says that it is time to acknowledge."""
         self._settling = False
         """While something is open, whatever arrives waits behind it."""
+        self._settled: list[_Delivery] = []
+        """In order, and not acknowledged yet."""
 
     async def receive(self, message: DeliveredMessage) -> None:
         """In a task of the library's, which would swallow what is raised here."""
@@ -94,18 +104,36 @@ class Inbox:
         while not isinstance(arrived := await self._open.get(), str):
             if isinstance(arrived, Exception):
                 raise arrived
-            await arrived.settle(self._subscription)
-            await arrived.acknowledge()
+            if arrived is None:
+                await self._acknowledge()
+            else:
+                await arrived.settle(self._subscription)
+                await self._note_settled(arrived)
             self._settling = not self._open.empty()
+        await self._acknowledge()
         return arrived
 
     async def _take(self, delivery: _Delivery) -> None:
         if not self._settling:
             if delivery.is_settled_by(self._subscription):
-                await delivery.acknowledge()
+                await self._note_settled(delivery)
                 return
             self._settling = True
         self._open.put_nowait(delivery)
+
+    async def _note_settled(self, delivery: _Delivery) -> None:
+        self._settled.append(delivery)
+        if len(self._settled) >= MAX_UNACKNOWLEDGED:
+            await self._acknowledge()
+        elif len(self._settled) == 1:
+            asyncio.get_running_loop().call_later(
+                ACKNOWLEDGE_AFTER, self._open.put_nowait, None
+            )
+
+    async def _acknowledge(self) -> None:
+        settled, self._settled = self._settled, []
+        for each in settled:
+            await each.acknowledge()
 
 
 class Push:

@@ -2,9 +2,10 @@
 
 One relay of a log is active, whoever holds its advisory lock on a session of its own.
 It publishes in the order of positions, several messages at a time, and moves the
-checkpoint to the last event before which nothing is unconfirmed. Whatever goes wrong,
-it starts again after the checkpoint: a message may come twice and, at a failover, from
-two relays at once, which subscribers ignore; none is left out.
+checkpoint to the last event before which nothing is unconfirmed, when nothing follows
+or a moment has passed. Whatever goes wrong, it starts again after the checkpoint: a
+message may come twice and, at a failover, from two relays at once, which subscribers
+ignore; none is left out.
 
 A message that reaches no queue is not published. Without any subscriber the relay
 offers its next message again when the log has grown, and now and then, and that is all
@@ -53,6 +54,13 @@ REST = 0.05
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 5.0
 """Seconds before it is offered again without news of the log, doubling."""
+
+QUIET = 0.02
+"""Seconds without news after which the checkpoint is moved: what was just published is
+on its way meanwhile, and moving it takes processors that readers wait for."""
+
+UNSAVED = 0.2
+"""Seconds after which it is moved all the same, where there are news all the time."""
 
 LOCK_INTERVAL = 1.0
 """Seconds between tries to become the active relay, and between proofs that it is."""
@@ -169,27 +177,27 @@ class Relay:
         underlay = await channel.get_underlay_channel()
         window, pause = 1, FIRST_PAUSE
         position, last = await self._start(session)
+        progress = _Progress(position, asyncio.get_running_loop().time())
         while True:
             heard = self._notifications.heard(self._log.name)
-            messages = await self._next(position, last, window)
+            messages, more = await self._next(position, last, window)
             if not messages:
-                await self._notifications.wait(
-                    self._log.name, after=heard, at_most=self._poll_interval
-                )
+                await self._rest(session, progress, heard)
                 continue
             await session.prove_if_old()
             confirmed, error = await _publish_all(underlay, exchange, messages)
             if confirmed:
                 end = messages[confirmed - 1][0]
                 position, last = end.last, bytes.fromhex(end.events[-1].hash)
-                await session.advance(position)
-                count = position - messages[0][0].first + 1
-                self._metrics.published.labels(self._log.name).inc(count)
-                self._metrics.position.labels(self._log.name).set(position)
+                progress.position = position
+                if error is not None or progress.is_old():
+                    await self._save(session, progress)
                 pause = FIRST_PAUSE
             if error is None:
                 window = min(2 * window, MAX_WINDOW)
                 self._recovered(position)
+                if not more:
+                    await self._rest(session, progress, heard)
                 continue
             self._failed(error, position)
             window = 1
@@ -198,6 +206,30 @@ class Relay:
             await asyncio.sleep(REST)
             await self._notifications.wait(self._log.name, after=heard, at_most=pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _rest(
+        self, session: "_Session", progress: "_Progress", heard: int
+    ) -> None:
+        """Wait for news after `heard`; where there are none soon, save the progress."""
+        name = self._log.name
+        if progress.position > progress.saved:
+            await self._notifications.wait(name, after=heard, at_most=QUIET)
+            if self._notifications.heard(name) > heard:
+                return
+            await self._save(session, progress)
+        await self._notifications.wait(name, after=heard, at_most=self._poll_interval)
+
+    async def _save(self, session: "_Session", progress: "_Progress") -> None:
+        """Move the checkpoint; only what is behind it counts as published."""
+        position = progress.position
+        await session.advance(position)
+        count = position - progress.saved
+        self._metrics.published.labels(self._log.name).inc(count)
+        self._metrics.position.labels(self._log.name).set(position)
+        progress.saved, progress.saved_at = (
+            position,
+            asyncio.get_running_loop().time(),
+        )
 
     async def _start(self, session: "_Session") -> tuple[int, bytes]:
         """The checkpoint, and the hash that the log has there."""
@@ -221,13 +253,16 @@ class Relay:
 
     async def _next(
         self, position: int, last: bytes, window: int
-    ) -> list[tuple[EventMessage, bytes]]:
+    ) -> tuple[list[tuple[EventMessage, bytes]], bool]:
+        """The next messages, and whether there may be more behind them."""
+        limit = window * self._batch
         try:
-            events = await self._log.read_after(position, limit=window * self._batch)
+            events = await self._log.read_after(position, limit=limit)
         except LogUnavailable:
             await asyncio.sleep(self._poll_interval)
-            return []
-        return list(messages_of(self._log.name, last, events, self._batch))[:window]
+            return [], False
+        messages = list(messages_of(self._log.name, last, events, self._batch))
+        return messages[:window], len(events) == limit or len(messages) > window
 
     def _failed(self, error: Exception, position: int) -> None:
         if isinstance(error, PublishError):
@@ -254,6 +289,18 @@ class Relay:
             logger.info(
                 "events reach subscribers again", log=self._log.name, position=position
             )
+
+
+class _Progress:
+    """How far a relay has come, and how far the checkpoint."""
+
+    def __init__(self, position: int, at: float) -> None:
+        self.position = self.saved = position
+        self.saved_at = at
+
+    def is_old(self) -> bool:
+        """Whether the checkpoint has not been moved for long, on the loop's clock."""
+        return asyncio.get_running_loop().time() - self.saved_at > UNSAVED
 
 
 class _Session:

@@ -134,6 +134,13 @@ class TestFits:
         other = head.replace(b"12\r\n", digits + b"\r\n")
         assert known.fit(other, {}) == 0
 
+    def test_a_head_that_ends_with_its_length_has_no_token_behind_it(self) -> None:
+        head = written([LENGTH, BEARER])
+        known = template(head)
+        assert known is not None
+        assert known.fit(head, {}) == len(head)
+        assert known.fit(written([LENGTH]), {}) == 0
+
     def test_without_a_bearer_only_the_length_is_open(self) -> None:
         basic = b"Authorization: Basic d3JpdGVrZXk6"
         head = written([basic, LENGTH])

@@ -152,6 +152,9 @@ class HeadTemplate:
             at += before_size
             if kind == _IN_LENGTH:
                 start = at
+                if self._has_start and self._end and data.startswith(self._end, at):
+                    at += self._end_size  # which is the end of the head, too
+                    break
                 at = self._read_length(data, at)
             elif kind == _IN_TOKEN:
                 at = self._read_token(data, at, sound)
@@ -167,8 +170,11 @@ class HeadTemplate:
                 at = end
             if not at:
                 return 0
-        at = self._read_end(data, at)
-        if at and self._has_start:
+        else:
+            at = self._read_end(data, at)
+        if not 0 < at <= MAX_HEAD:
+            return 0
+        if self._has_start:
             self._start = data[:start]
             self._start_size = start
         return at

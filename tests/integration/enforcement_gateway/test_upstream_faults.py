@@ -14,7 +14,7 @@ from enforcement_gateway.http.routes import Door
 from enforcement_gateway.http.server import Limits
 from enforcement_gateway.upstream.forwarding import UpstreamAuthorization
 from tollgate.testing.raw_http import OK, ScriptedUpstream
-from tollgate.testing.waiting import until
+from tollgate.testing.waiting import PATIENCE, until
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
@@ -50,6 +50,18 @@ def code_of(answer):
 
 async def ask(gateway):
     return await gateway.ask(gateway.batch("open-key"))
+
+
+def held_up(upstream):
+    """Every answer waits for the event that is returned."""
+    go_on = asyncio.Event()
+
+    async def slow(_, served):
+        await go_on.wait()
+        await served.send(OK)
+
+    upstream.answering = slow
+    return go_on
 
 
 class TestRubbish:
@@ -285,19 +297,14 @@ class TestGone:
 class TestBusy:
     async def test_a_connection_that_was_just_made_counts_once(self, make_gateway):
         gateway = await make_gateway(max_connections=2)
-        go_on = asyncio.Event()
-
-        async def slow(_, served):
-            await go_on.wait()
-            await served.send(OK)
-
-        gateway.upstream.answering = slow
+        go_on = held_up(gateway.upstream)
         clients = [await gateway.client() for _ in range(2)]
         request = gateway.request(gateway.batch("open-key"))
         await clients[0].send(request)
         pool = gateway.server.behind[Door.TRACKING].pool
-        while not pool._open:
-            await asyncio.sleep(0)
+        async with asyncio.timeout(PATIENCE):
+            while not pool._open:
+                await asyncio.sleep(0)  # a turn of the loop: later it counts right
         assert not pool._connecting
         await clients[1].send(request)
         await gateway.upstream.until(lambda: len(gateway.upstream.requests) == 2)
@@ -306,13 +313,7 @@ class TestBusy:
 
     async def test_beyond_the_limit_is_503_at_once(self, make_gateway):
         gateway = await make_gateway(max_connections=3)
-        go_on = asyncio.Event()
-
-        async def slow(_, served):
-            await go_on.wait()
-            await served.send(OK)
-
-        gateway.upstream.answering = slow
+        go_on = held_up(gateway.upstream)
         waiting = [asyncio.create_task(ask(gateway)) for _ in range(3)]
         await gateway.upstream.until(lambda: len(gateway.upstream.requests) == 3)
         answer = await ask(gateway)
@@ -325,13 +326,7 @@ class TestBusy:
 
 class TestClientsThatLeave:
     async def test_the_upstream_finishes_and_its_connection_is_kept(self, gateway):
-        go_on = asyncio.Event()
-
-        async def slow(_, served):
-            await go_on.wait()
-            await served.send(OK)
-
-        gateway.upstream.answering = slow
+        go_on = held_up(gateway.upstream)
         client = await gateway.client()
         await client.send(gateway.request(gateway.batch("open-key")))
         await gateway.upstream.until(lambda: len(gateway.upstream.requests) == 1)
@@ -435,13 +430,7 @@ class TestPrefix:
 class TestDrain:
     async def test_what_was_accepted_is_answered_and_then_closed(self, make_gateway):
         gateway = await make_gateway()
-        go_on = asyncio.Event()
-
-        async def slow(_, served):
-            await go_on.wait()
-            await served.send(OK)
-
-        gateway.upstream.answering = slow
+        go_on = held_up(gateway.upstream)
         client, idle = await gateway.client(), await gateway.client()
         half = await gateway.client()
         request = gateway.request(gateway.batch("open-key"))

@@ -69,9 +69,14 @@ def settings(
 
 
 @pytest.fixture
-async def issuer(settings: Settings) -> AsyncIterator[IssuerUnderTest]:
+async def issuer(
+    settings: Settings, registry: RegistryStandIn
+) -> AsyncIterator[IssuerUnderTest]:
+    """It knows what is added to the registry before a test goes on."""
     async with serving(settings) as issuer:
+        registry.readers.append(issuer)
         yield issuer
+        registry.readers.remove(issuer)
 
 
 @pytest.fixture

@@ -402,6 +402,61 @@ class TestCallsInFlight:
         assert (await log.verify()).position == self.MANY - lost
 
 
+class TestSubmitted:
+    """Whoever awaits nothing is told by an object of their own."""
+
+    async def test_each_is_told_of_its_own_group(self, log: EventLog) -> None:
+        await log.append(group("a-1"))
+        outcomes = [Learned() for _ in range(3)]
+        log.submit(group("a-1", "a-2"), outcomes[0])
+        log.submit(group("a-1", expected={"a-1": 1}), outcomes[1])
+        log.submit(group("a-1"), outcomes[2])
+        await until(lambda: all(each.done() for each in outcomes), within=5)
+        first, refused, last = (each.learned for each in outcomes)
+        assert (first, last) == (Appended(2, 3), Appended(4, 4))
+        assert isinstance(refused, WrongExpectedVersion)
+
+    async def test_what_nobody_waits_for_any_more_is_not_sent(
+        self, log: EventLog
+    ) -> None:
+        given_up, waited_for = Learned(), Learned()
+        log.submit(group("a-1"), given_up)
+        log.submit(group("a-2"), waited_for)
+        given_up.learned = LookupError("the caller has gone")
+        await until(waited_for.done, within=5)
+        assert waited_for.learned == Appended(1, 1)
+        assert isinstance(given_up.learned, LookupError)
+
+    async def test_it_is_told_when_the_log_does_not_answer(self) -> None:
+        url = "postgresql://postgres@127.0.0.1:1/none"
+        outcome = Learned()
+        async with (
+            open_pool(url, application_name="t") as pool,
+            open_event_log("registry", pool, url) as log,
+        ):
+            log.submit(group("a-1"), outcome)
+            await until(outcome.done, within=8)
+        assert isinstance(outcome.learned, LogUnavailable)
+
+
+class Learned:
+    """What was learned of a group; to be told twice is an error."""
+
+    def __init__(self) -> None:
+        self.learned: Appended | Exception | None = None
+
+    def done(self) -> bool:
+        return self.learned is not None
+
+    def set_result(self, appended: Appended) -> None:
+        assert self.learned is None
+        self.learned = appended
+
+    def set_exception(self, error: Exception) -> None:
+        assert self.learned is None
+        self.learned = error
+
+
 class TestSpentAssertions:
     def issued(self, jti: str, client_id: str = "app_1") -> AppendGroup:
         fact = TokenIssued(

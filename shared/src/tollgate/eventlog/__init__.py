@@ -1,5 +1,6 @@
 """The event log on PostgreSQL: append, read, verify. See `chain` and `migrations/`."""
 
+from tollgate.eventlog.committer import Outcome
 from tollgate.eventlog.errors import (
     AlreadySpent,
     AppendOutcomeUnknown,
@@ -21,6 +22,7 @@ __all__ = [
     "EventLog",
     "Head",
     "LogUnavailable",
+    "Outcome",
     "Spend",
     "WrongExpectedVersion",
     "open_event_log",

@@ -10,7 +10,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 import asyncpg
 import msgspec
@@ -60,12 +60,24 @@ RETRY_PAUSE = 0.1
 logger = structlog.get_logger(__name__)
 
 
+class Outcome(Protocol):
+    """What a caller learns of its group from; an `asyncio.Future` is one.
+
+    It is settled once, unless it is `done` before: then nobody waits any more. Neither
+    way of settling it may raise, or call back into the log.
+    """
+
+    def done(self) -> bool: ...
+    def set_result(self, appended: Appended, /) -> None: ...
+    def set_exception(self, error: Exception, /) -> None: ...
+
+
 class _Waiting(msgspec.Struct, eq=False):
     """A group, its caller, and what is known of it."""
 
     encoded: EncodedGroup
     deadline: float
-    future: asyncio.Future[Appended]
+    outcome: Outcome
     sent: bool = False
 
     @property
@@ -73,13 +85,13 @@ class _Waiting(msgspec.Struct, eq=False):
         """Whether the log itself would notice a second copy of the group."""
         return self.encoded.group.command_id is not None
 
-    def settle(self, outcome: Appended | Exception) -> None:
-        if self.future.done():
+    def settle(self, found: Appended | Exception) -> None:
+        if self.outcome.done():
             return
-        if isinstance(outcome, Exception):
-            self.future.set_exception(outcome)
+        if isinstance(found, Exception):
+            self.outcome.set_exception(found)
         else:
-            self.future.set_result(outcome)
+            self.outcome.set_result(found)
 
     def give_up(self) -> None:
         """Tell the caller what is known: nothing written, or nobody knows."""
@@ -112,19 +124,19 @@ class GroupCommitter:
 
     async def append(self, group: AppendGroup) -> Appended:
         """Append `group` within `DEADLINE` seconds, or raise as `errors` tells."""
-        done: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
-        self.submit(group, done)
-        return await done
+        outcome: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
+        self.submit(group, outcome)
+        return await outcome
 
-    def submit(self, group: AppendGroup, done: asyncio.Future[Appended]) -> None:
-        """As `append`, for a caller with a future of its own: `done` is settled.
+    def submit(self, group: AppendGroup, outcome: Outcome) -> None:
+        """As `append`, for a caller that is told by `outcome`.
 
-        Whoever cancels `done` before the group is sent takes it back.
+        Who makes it `done` before the group is sent takes the group back.
         """
         if len(self._waiting) >= MAX_WAITING:
             raise LogUnavailable("too many appends are waiting")
-        loop = done.get_loop()
-        waiting = _Waiting(encode_group(group), loop.time() + DEADLINE, done)
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(encode_group(group), loop.time() + DEADLINE, outcome)
         self._waiting.append(waiting)
         if self._sweep is None:
             self._sweep = loop.call_at(waiting.deadline, self._tell_who_waits_too_long)
@@ -173,7 +185,7 @@ class GroupCommitter:
         except _TryAgain as trouble:
             await self._pause(trouble, self._waiting)
             self._waiting = deque(
-                each for each in self._waiting if not each.future.done()
+                each for each in self._waiting if not each.outcome.done()
             )
             return False
         return True
@@ -193,7 +205,7 @@ class GroupCommitter:
     async def _commit(self, lane: "_Lane", batch: Sequence[_Waiting]) -> None:
         """Settle every group of `batch`, trying again where that is safe."""
         try:
-            while batch := [each for each in batch if not each.future.done()]:
+            while batch := [each for each in batch if not each.outcome.done()]:
                 try:
                     await self._send(lane, batch)
                 except _TryAgain as trouble:
@@ -269,7 +281,7 @@ class GroupCommitter:
         for each in chain(*self._in_flight, self._waiting):
             if each.deadline <= now:
                 each.give_up()
-            elif not each.future.done():
+            elif not each.outcome.done():
                 next_deadline = min(each.deadline, next_deadline or each.deadline)
         self._sweep = (
             None

@@ -1,6 +1,5 @@
 """One log of this process: append to it, read it."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import msgspec
 from tollgate.background import running
 from tollgate.database import LOST, UNDONE, Pool
 from tollgate.eventlog.chain import Chain, genesis
-from tollgate.eventlog.committer import CALLS_IN_FLIGHT, GroupCommitter
+from tollgate.eventlog.committer import CALLS_IN_FLIGHT, GroupCommitter, Outcome
 from tollgate.eventlog.errors import LogUnavailable
 from tollgate.eventlog.groups import Appended, AppendGroup
 from tollgate.eventlog.replay import OddLines, Replay, Replayable, gc_paused
@@ -51,13 +50,13 @@ class EventLog:
         """Append all of `group` or nothing; see `errors` for what is raised."""
         return await self._committer.append(group)
 
-    def submit(self, group: AppendGroup, done: "asyncio.Future[Appended]") -> None:
-        """As `append`; what that returns or raises is what `done` is settled with.
+    def submit(self, group: AppendGroup, outcome: Outcome) -> None:
+        """As `append`; what that returns or raises is what `outcome` is settled with.
 
-        Raises `LogUnavailable` if the group is not even taken. Whoever cancels `done`
-        before the group is sent takes it back.
+        Raises `LogUnavailable` if the group is not even taken. Who makes `outcome`
+        `done` (cancels a future) before the group is sent takes it back.
         """
-        self._committer.submit(group, done)
+        self._committer.submit(group, outcome)
 
     async def head(self, *, also_of_standby: bool = False) -> Head:
         """The end of the log as it is when the database answers.

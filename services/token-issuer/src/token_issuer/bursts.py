@@ -11,17 +11,24 @@ while the next is being computed.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 LOT = 12
 """Enough to keep the caches warm; with more the database would wait for its first."""
 
 
 class Work(Protocol):
-    """Whoever asked awaits `done`; the last step settles it, or sees to that."""
+    """Whoever asked is told by `done`; the last step tells it, or sees to that."""
 
     @property
-    def done(self) -> asyncio.Future[Any]: ...
+    def done(self) -> "Done": ...
+
+
+class Done(Protocol):
+    """An `asyncio.Future`, or what is told in the same way."""
+
+    def done(self) -> bool: ...
+    def set_exception(self, error: Exception, /) -> None: ...
 
 
 WorkT = TypeVar("WorkT", bound=Work)
@@ -84,7 +91,7 @@ class Burst(Generic[WorkT]):
     def take(self, work: WorkT) -> None:
         """Begin with it once whoever runs now has had their say."""
         if not self._asked:
-            work.done.get_loop().call_soon(self._serve)
+            asyncio.get_running_loop().call_soon(self._serve)
         self._asked.append(work)
 
     def _serve(self) -> None:
@@ -96,6 +103,6 @@ class Burst(Generic[WorkT]):
                 break
             going_on = step.take(going_on)
         if self._asked:
-            loop = self._asked[0].done.get_loop()
+            loop = asyncio.get_running_loop()
             # What is written in one turn of the loop is sent at its end: let it pass.
             loop.call_soon(loop.call_soon, self._serve)

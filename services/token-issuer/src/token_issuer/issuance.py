@@ -23,6 +23,7 @@ from tollgate.eventlog import (
     AppendOutcomeUnknown,
     EventLog,
     LogUnavailable,
+    Outcome,
     Spend,
 )
 from tollgate.oauth.errors import InvalidClient
@@ -33,7 +34,7 @@ whose clock is that wrong still finds it."""
 
 
 class ToRecord(Protocol):
-    """A token that nobody has yet, and whom it is for; `done` is settled by the log."""
+    """A token that nobody has yet, and whom it is for; the log tells `done`."""
 
     @property
     def client(self) -> AuthenticatedClient: ...
@@ -42,7 +43,7 @@ class ToRecord(Protocol):
     @property
     def caller(self) -> Caller: ...
     @property
-    def done(self) -> "asyncio.Future[Appended]": ...
+    def done(self) -> Outcome: ...
 
 
 class Issuance:
@@ -53,7 +54,7 @@ class Issuance:
         self._knowledge = knowledge
 
     def record(self, tokens: Sequence[ToRecord]) -> None:
-        """For each: record it and spend its assertion, or neither, and settle `done`.
+        """For each: record it and spend its assertion, or neither, and tell `done`.
 
         All of them were decided without waiting in between, so the present moment is
         asked for once.

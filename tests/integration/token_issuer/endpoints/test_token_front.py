@@ -1,5 +1,6 @@
 """What is answered in front of the application is what the application answers."""
 
+import gc
 import time
 from collections.abc import AsyncIterator
 from functools import partial
@@ -13,6 +14,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from token_issuer import application
+from token_issuer.grants.client_credentials import Exchange
+from token_issuer.http import token_front
 from token_issuer.patience import Patience
 from token_issuer.settings import Settings
 from token_issuer.testing.issuer import ISSUER, IssuerUnderTest, serving
@@ -279,6 +282,22 @@ async def test_nobody_waits_any_more_who_was_answered(
             for _ in range(5)
         ]
     assert statuses == [401 if claims else 200] * 5
+
+
+async def test_a_token_leaves_nothing_for_the_collector(
+    issuer: IssuerUnderTest, app: RegisteredApp
+) -> None:
+    """It looks for cycles seldom, and stops everybody when it does."""
+    gc.collect()
+    gc.disable()
+    try:
+        await issuer.ask_for_token(app)
+        await until(lambda: not any(type(each) in ASKED for each in gc.get_objects()))
+    finally:
+        gc.enable()
+
+
+ASKED = (token_front._Asking, Exchange)
 
 
 async def test_both_count_alike(

@@ -24,9 +24,8 @@ from token_issuer.issuance import Issuance
 from token_issuer.keyring import Keyring
 from token_issuer.knowledge import Knowledge
 from token_issuer.limits import RateLimit
-from token_issuer.patience import out_of_patience
 from tollgate.clock import Clock
-from tollgate.eventlog import Appended
+from tollgate.eventlog import Appended, Outcome
 from tollgate.oauth.errors import InvalidScope, TooManyRequests
 from tollgate.oauth.scopes import parse_scope
 from tollgate.oauth.signing_keys import SigningKey
@@ -54,7 +53,7 @@ class _ScopeNotKnown(NotAtOnce):
 class Exchange:
     """A request on its way from an assertion to a token on record.
 
-    `done` is settled when it is recorded; then `minted` and `scopes` are there.
+    `done` is told when it is recorded; then `minted` and `scopes` are there.
     """
 
     __slots__ = (
@@ -80,21 +79,16 @@ class Exchange:
     minted: MintedToken
 
     def __init__(
-        self, form: Mapping[str, str], arrived_at: datetime, caller: Caller
+        self,
+        form: Mapping[str, str],
+        arrived_at: datetime,
+        caller: Caller,
+        done: Outcome,
     ) -> None:
         self.form = form
         self.arrived_at = arrived_at
         self.caller = caller
-        self.done: asyncio.Future[Appended] = _new_future()
-
-    def begin_again(self) -> None:
-        """After `done` has failed."""
-        self.done = _new_future()
-
-    def cut_short(self) -> None:
-        """There is no patience left."""
-        if not self.done.done():
-            self.done.set_exception(out_of_patience())
+        self.done = done
 
     def response(self) -> AccessTokenResponse:
         """What the client is told, once `done` is."""
@@ -141,23 +135,24 @@ class ClientCredentialsGrant:
         self, form: Mapping[str, str], *, arrived_at: datetime, caller: Caller
     ) -> AccessTokenResponse:
         """A token for whoever sent `form`, or an `OAuthError`."""
-        exchange = Exchange(form, arrived_at, caller)
+        done = _new_future()
+        exchange = Exchange(form, arrived_at, caller, done)
         exchange.claimed = await self._clients.find(form)
         self._from_claim.take(exchange)
         try:
-            await self._issuance.outcome(exchange.done)
+            await self._issuance.outcome(done)
         except _ScopeNotKnown:
             await self._look_again(exchange)
-            exchange.begin_again()
+            exchange.done = done = _new_future()
             self._from_scopes.take(exchange)
-            await self._issuance.outcome(exchange.done)
+            await self._issuance.outcome(done)
         return exchange.response()
 
     def begin(self, exchange: Exchange) -> None:
         """The same without waiting for anything but the record of the token.
 
-        `done` fails as the log does, with an `OAuthError`, or with `NotAtOnce`: then
-        nothing has been done, and `grant` will know.
+        `done` is told that it failed as the log does, with an `OAuthError`, or with
+        `NotAtOnce`: then nothing has been done, and `grant` will know.
         """
         self._from_form.take(exchange)
 

@@ -35,7 +35,7 @@ from token_issuer.http.token_endpoint import grant_of
 from token_issuer.issuance import in_words_of_oauth
 from token_issuer.limits import RateLimit
 from token_issuer.metrics import IssuerMetrics
-from token_issuer.patience import Patience
+from token_issuer.patience import Patience, out_of_patience
 from tollgate.clock import Clock
 from tollgate.eventlog import Appended
 from tollgate.http.addresses import Network
@@ -77,6 +77,7 @@ class TokenFront:
     def __init__(self, surroundings: Surroundings) -> None:
         self._surroundings = surroundings
         self._paths = frozenset(surroundings.paths)
+        self._unread: list[_Asking] = []
         self._date_of = -1
         self._date = b""
 
@@ -96,6 +97,17 @@ class TokenFront:
             return None
         return _Asking(self, self._surroundings, head, connection)
 
+    def take(self, asking: "_Asking") -> None:
+        """Read it together with all others that have arrived: see `bursts`."""
+        if not self._unread:
+            asyncio.get_running_loop().call_soon(self._read)
+        self._unread.append(asking)
+
+    def _read(self) -> None:
+        unread, self._unread = self._unread, []
+        for asking in unread:
+            asking.read()
+
     def octets_of(self, answer: AccessTokenResponse, request_id: str) -> bytes:
         """The whole of it, as it is sent."""
         now = int(time.time())
@@ -107,7 +119,10 @@ class TokenFront:
 
 
 class _Asking:
-    """One request, from its head to its answer."""
+    """One request, from its head to its answer.
+
+    It is what its exchange is told by, and what is waited for with patience.
+    """
 
     __slots__ = (
         "_arrived_at",
@@ -118,10 +133,12 @@ class _Asking:
         "_form",
         "_front",
         "_head",
+        "_is_done",
         "_started",
         "_surroundings",
     )
 
+    _body: bytes
     _exchange: Exchange
 
     def __init__(
@@ -137,13 +154,16 @@ class _Asking:
         self._surroundings = surroundings
         self._head = head
         self._connection = connection
-        self._body = b""
         self._form: Mapping[str, str] | None = None
         self._failure: Exception | None = None
+        self._is_done = False
 
     def begin(self, body: bytes) -> None:
-        around = self._surroundings
         self._body = body
+        self._front.take(self)
+
+    def read(self) -> None:
+        around = self._surroundings
         try:
             # The same as `forms` does, and in that order.
             headers = self._head.headers
@@ -155,31 +175,42 @@ class _Asking:
             )
             require_few_failures(caller.address, around.failures)
             require_no_coding(headers)
-            form = self._form = parse_form(body, headers.get(CONTENT_TYPE))
+            form = self._form = parse_form(self._body, headers.get(CONTENT_TYPE))
             grant = grant_of(form, around.grants)
-            exchange = self._exchange = Exchange(form, self._arrived_at, caller)
-            around.patience.begin(exchange)
+            around.patience.begin(self)
         except Exception as failure:  # noqa: BLE001 - the application answers it
             self._leave(failure)
             return
-        exchange.done.add_done_callback(self._end)
-        grant.begin(exchange)
+        self._exchange = Exchange(form, self._arrived_at, caller, self)
+        grant.begin(self._exchange)
 
-    def _end(self, done: "asyncio.Future[Appended]") -> None:
-        exchange, around = self._exchange, self._surroundings
-        around.patience.end(exchange)
-        failure = done.exception()
-        if failure is not None:
-            self._leave(failure)
-            return
+    def done(self) -> bool:
+        return self._is_done
+
+    def set_result(self, _: Appended) -> None:
+        exchange, around = self._end(), self._surroundings
         around.requests.count(self._head.path, "POST", "200", self._started)
         around.metrics.count_request("token", "ok")
         self._connection.answer(
             self._front.octets_of(exchange.response(), exchange.caller.request_id)
         )
 
-    def _leave(self, failure: BaseException) -> None:
-        if isinstance(failure, Exception) and not isinstance(failure, NotAtOnce):
+    def set_exception(self, failure: Exception) -> None:
+        self._end()
+        self._leave(failure)
+
+    def cut_short(self) -> None:
+        self.set_exception(out_of_patience())
+
+    def _end(self) -> Exchange:
+        self._is_done = True
+        self._surroundings.patience.end(self)
+        exchange = self._exchange
+        del self._exchange  # which knows this: there is nothing to collect
+        return exchange
+
+    def _leave(self, failure: Exception) -> None:
+        if not isinstance(failure, NotAtOnce):
             self._failure = in_words_of_oauth(failure)
         self._connection.leave(self._remind)
 

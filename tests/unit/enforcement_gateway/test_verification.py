@@ -44,13 +44,13 @@ def keys(logs: FoldedLogs) -> SigningKeys:
 def verifications(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Every token whose signature was checked."""
     checked = []
-    read = Reader.read
+    read = Reader.read_parts
 
     def counting(self, token, *arguments):
         checked.append(token)
         return read(self, token, *arguments)
 
-    monkeypatch.setattr(Reader, "read", counting)
+    monkeypatch.setattr(Reader, "read_parts", counting)
     return checked
 
 

@@ -220,7 +220,8 @@ class Gate:
 
         None is no answer, and neither is a token whose signature has to be looked at
         first. A key that enforces needs a good token whatever stands in front of it,
-        so that the rest of the body need not be read (ADR 28).
+        so that the rest of the body need not be read (ADR 28). In front of one longer
+        than `MAX_TAIL` may stand anything.
         """
         if isinstance(token, bytes):
             if token in self.remembered:

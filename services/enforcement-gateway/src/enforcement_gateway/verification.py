@@ -20,8 +20,10 @@ from tollgate.oauth.access_tokens import (
     VerifiedAccessToken,
 )
 from tollgate.oauth.algorithms import Algorithm
+from tollgate.oauth.jws import split
 from tollgate.oauth.public_keys import PublicKey, parse_public_key
 
+_MALFORMED = Reason.TOKEN_MALFORMED
 MAX_REMEMBERED = 32_768
 """Tokens remembered at most; one costs about a kilobyte and a half."""
 
@@ -78,7 +80,10 @@ class Verifier:
 
     def read(self, token: bytes, keys: SigningKeys) -> UnverifiedAccessToken | Reason:
         """What one that is not remembered says by itself; `settle` does the rest."""
-        read = self._reader.read(token, keys, wall)
+        parts = split(token)
+        if parts is None:
+            return _MALFORMED
+        read = self._reader.read_parts(token, parts, keys, wall)
         return OF_TOKENS[read] if isinstance(read, TokenRefusal) else read
 
     def settle(

@@ -154,8 +154,16 @@ class Reader:
         a no needs no proof, and a flood of such tokens costs little.
         """
         parts = split(token)
-        if parts is None:
-            return _MALFORMED
+        return _MALFORMED if parts is None else self.read_parts(token, parts, keys, now)
+
+    def read_parts(
+        self,
+        token: bytes,
+        parts: tuple[bytes, bytes, bytes],
+        keys: Mapping[str, VerificationKey],
+        now: Callable[[], float] | None = None,
+    ) -> UnverifiedAccessToken | TokenRefusal:
+        """As `read`, of a token that was `split` into `parts`."""
         head, body, signature = parts
         try:
             header = read_header(head)

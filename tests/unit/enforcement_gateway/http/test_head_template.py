@@ -125,6 +125,22 @@ class TestFits:
             assert known.token == token
             assert known.known is VERIFIED.get(token)
 
+    @pytest.mark.parametrize(
+        "fields",
+        [[BEARER, LENGTH], [LENGTH, BEARER], [b"Traceparent: 1", BEARER, LENGTH]],
+    )
+    def test_a_token_may_come_to_be_verified(self, fields) -> None:
+        """And one that comes again is known then, as any other."""
+        head = written(fields)
+        known = template(head, head.replace(b"parent: 1", b"parent: 2"))
+        assert known is not None
+        sound = {}
+        for found in (None, None, VERIFIED[TOKEN]):
+            if found is not None:
+                sound[TOKEN] = found
+            assert known.fit(head, sound) == len(head)
+            assert known.known is found
+
     @pytest.mark.parametrize("digits", [b"0", b"07", b"0012", b"", b"1x", b"9" * 19])
     def test_what_is_no_plain_length_is_for_the_strict_reader(self, digits) -> None:
         head = written([*SDK, BEARER, LENGTH])

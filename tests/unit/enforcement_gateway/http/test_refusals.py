@@ -10,6 +10,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from enforcement_gateway.body.last_write_key import MAX_TAIL
 from enforcement_gateway.counters import Counters
 from enforcement_gateway.domain.authorization import Deny
 from enforcement_gateway.domain.denials import Reason
@@ -24,8 +25,10 @@ from enforcement_gateway.upstream.forwarding import UpstreamAuthorization
 from enforcement_gateway.upstream.pool import Origin, Pool
 from enforcement_gateway.verification import Verifier
 from enforcement_gateway.view import View
+from tollgate.events.registry import Enforcement
 from tollgate.oauth.access_tokens import UnverifiedAccessToken, VerifiedAccessToken
 from tollgate.oauth.scopes import DEFAULT_AUDIENCES
+from tollgate.testing.folded_logs import FoldedLogs
 
 PYTHON = b"analytics-python/2.4.0"
 OLD_PYTHON = b"analytics-python/2.3.0"
@@ -138,10 +141,10 @@ def request(
 
 
 class Client:
-    """One connection to a gateway whose gate a test holds."""
+    """One connection to a gateway, whose gate a test holds if it gives no other."""
 
-    def __init__(self) -> None:
-        self.gate = ToldGate()
+    def __init__(self, gate: Gate | None = None) -> None:
+        self.gate = ToldGate() if gate is None else gate
         self.forwarded = []
         pool = TellingPool(self.forwarded)
         self.server = Server(
@@ -572,6 +575,56 @@ class TestIsTheSame:
                 assert neighbours[0].seen == neighbours[1].seen
                 if neighbours[0].is_over or neighbours[0].transport.has_ended:
                     return
+
+
+class FoldedView(FoldedLogs, View):
+    """One source, which enforces; always fresh."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.app()
+        self.source("enforced", Enforcement.ENFORCE, "app_1")
+
+    def look(self) -> None:
+        """What was recorded is what it says."""
+
+    def fresh_at(self, boottime: float, wall: float) -> bool:
+        del boottime, wall
+        return True
+
+
+NAMING = b'"writeKey":"enforced-key"'
+
+
+class TestTheEndOfABody:
+    """What refuses looks at the end of what came, which has a head in front."""
+
+    @pytest.mark.parametrize("last", [b"X: 1", b"X: {" + NAMING, b"X: " + NAMING])
+    @pytest.mark.parametrize(
+        ("body", "reason"),
+        [
+            (b"}", "body_unreadable"),
+            (b"{" + NAMING + b"}", "token_malformed"),
+            (b"{" + NAMING + b" " * (MAX_TAIL + 1) + b"}", "token_malformed"),
+        ],
+    )
+    async def test_the_head_is_no_part_of_it(self, last, body, reason) -> None:
+        """However long it is, and what is read in one piece as what is not."""
+        verifier = Verifier("https://a")
+        gate = Gate(FoldedView(), verifier, Counters(), audiences=DEFAULT_AUDIENCES)
+        client = Client(gate)
+        for size in (0, 100, *range(MAX_TAIL - 3, MAX_TAIL + 4)):
+            padded = b" " * (size - len(body)) + body
+            head, end, _ = request(padded).partition(b"\r\n\r\n")
+            for pieces in (
+                [head, b"\r\n", last, end, padded],
+                [head + b"\r\n" + last + end + padded],
+            ):
+                client.transport.written = b""
+                for piece in pieces:
+                    client.connection.data_received(piece)
+                answer = json.loads(client.transport.written.partition(b"\r\n\r\n")[2])
+                assert answer["code"] == reason
 
 
 class TestLog:

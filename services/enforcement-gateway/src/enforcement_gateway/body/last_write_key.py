@@ -33,7 +33,8 @@ def last_write_key(body: bytes) -> str | None:
 
     It is taken from the last members of the outermost object, which end with the body.
     Read backwards from there, each quote ends a string or begins one, and no text in
-    a string looks the same.
+    a string looks the same. What is more than `MAX_TAIL` octets from the end is not
+    looked at, so that anything may stand in front of a body longer than that.
     """
     global _last_end, _last_key
     if _last_end and body.endswith(_last_end):

@@ -5,7 +5,7 @@ from enforcement_gateway.domain.authorization cimport KnownToken
 from enforcement_gateway.http.plans cimport Plan
 from enforcement_gateway.upstream.forwarding cimport Outline
 
-cdef unsigned char _ZERO, _CR
+cdef unsigned char _ZERO
 cdef bytes _TOKEN_OCTETS, _VALUE_OCTETS
 cdef int _IN_TOKEN, _IN_LENGTH, _IN_FORWARDED, _IN_DROPPED
 
@@ -25,18 +25,21 @@ cdef class HeadTemplate:
     cdef bint _varies
     cdef bytes _after
     cdef Py_ssize_t _after_size
-    cdef bytes _start
-    cdef Py_ssize_t _start_size
-    cdef bytes _end
-    cdef Py_ssize_t _end_size
-    cdef bint _has_start
+    cdef bint _is_usual
+    cdef bytes _lead
+    cdef Py_ssize_t _lead_size
+    cdef bytes _middle
+    cdef Py_ssize_t _middle_size
+    cdef bytes _rest
+    cdef Py_ssize_t _rest_size
+    cdef Py_ssize_t _token_end
+    cdef bytes _filled
 
-    @cython.locals(start=bytes, at=Py_ssize_t)
+    @cython.locals(at=Py_ssize_t, end=Py_ssize_t, token=bytes)
     cpdef Py_ssize_t fit(self, bytes data, dict sound) except -1
 
     @cython.locals(
         at=Py_ssize_t,
-        start=Py_ssize_t,
         end=Py_ssize_t,
         before_size=Py_ssize_t,
         kind=int,
@@ -50,9 +53,10 @@ cdef class HeadTemplate:
     @cython.locals(digits=bytes, end=Py_ssize_t)
     cdef Py_ssize_t _read_length(self, bytes data, Py_ssize_t start) except -1
 
-    @cython.locals(
-        known=bytes, token=bytes, verified=KnownToken, end=Py_ssize_t, odd=Py_ssize_t
-    )
+    @cython.locals(token=bytes, end=Py_ssize_t)
     cdef Py_ssize_t _read_token(
         self, bytes data, Py_ssize_t start, dict sound
     ) except -1
+
+    @cython.locals(verified=KnownToken, odd=Py_ssize_t)
+    cdef bint _take(self, bytes token, dict sound) except -1

@@ -45,6 +45,8 @@ _IN_TOKEN, _IN_LENGTH, _IN_FORWARDED, _IN_DROPPED = range(4)
 """What may fill a hole: a token, digits, the value of a field that is passed on, or
 of one that is not."""
 
+_USUAL = ([_IN_TOKEN, _IN_LENGTH], [_IN_LENGTH])
+
 
 class HeadTemplate:
     """A head with holes, and how requests with such a head go on.
@@ -60,12 +62,16 @@ class HeadTemplate:
     __slots__ = (
         "_after",
         "_after_size",
-        "_end",
-        "_end_size",
-        "_has_start",
+        "_filled",
         "_holes",
-        "_start",
-        "_start_size",
+        "_is_usual",
+        "_lead",
+        "_lead_size",
+        "_middle",
+        "_middle_size",
+        "_rest",
+        "_rest_size",
+        "_token_end",
         "_varies",
         "digits",
         "fields",
@@ -108,11 +114,18 @@ class HeadTemplate:
         self._varies = bool(varying)
         self._after = after
         self._after_size = len(after)
-        # A start with `token` in it, up to the length, that a head had which fitted;
-        # empty until there is one. And `digits` with all that is to follow them.
-        self._start = self._end = b""
-        self._start_size = self._end_size = 0
-        self._has_start = not varying and holes[-1][2] == _IN_LENGTH
+        # Of a usual head: what stands before its token, and between that and its
+        # length; where the token of the last one ended, what that was, and all behind.
+        self._is_usual = [kind for _, _, kind in holes] in _USUAL
+        self._lead = self._middle = b""
+        self._lead_size = self._middle_size = 0
+        if self._is_usual:
+            (self._lead, self._lead_size, _), *others = holes
+            for self._middle, self._middle_size, _ in others:
+                pass
+        self._token_end = 0
+        self._filled = self._rest = b""
+        self._rest_size = 0
 
     @property
     def make(self) -> tuple[object, ...]:
@@ -132,18 +145,26 @@ class HeadTemplate:
 
         `sound` are tokens that were verified: nothing in them need be looked at again.
         """
-        start = self._start
-        if not start or not data.startswith(start):
+        end = self._token_end
+        if not end or not data.startswith(self._lead):
             return self._fit_anew(data, sound)
-        at = self._start_size
-        if not data.startswith(self._end, at):
-            return self._read_end(data, self._read_length(data, at))
-        at += self._end_size
+        if data.startswith(self._rest, end):
+            at = end + self._rest_size
+        elif data.startswith(self._middle, end):
+            at = self._read_end(data, self._read_length(data, end + self._middle_size))
+        else:
+            return self._fit_anew(data, sound)
+        token = data[self._lead_size : end]
+        if token != self._filled:
+            if not self._take(token, sound):
+                return 0
+        elif self.known is None:
+            self.known = sound.get(token)  # it may have been verified since
         return at if at <= MAX_HEAD else 0
 
     def _fit_anew(self, data: bytes, sound: Mapping[bytes, KnownToken]) -> int:
         """As `fit`, hole by hole."""
-        at = start = 0
+        at = 0
         if self._varies:
             self.values = []
         for before, before_size, kind in self._holes:
@@ -151,10 +172,6 @@ class HeadTemplate:
                 return 0
             at += before_size
             if kind == _IN_LENGTH:
-                start = at
-                if self._has_start and self._end and data.startswith(self._end, at):
-                    at += self._end_size  # which is the end of the head, too
-                    break
                 at = self._read_length(data, at)
             elif kind == _IN_TOKEN:
                 at = self._read_token(data, at, sound)
@@ -170,13 +187,9 @@ class HeadTemplate:
                 at = end
             if not at:
                 return 0
-        else:
-            at = self._read_end(data, at)
-        if not 0 < at <= MAX_HEAD:
-            return 0
-        if self._has_start:
-            self._start = data[:start]
-            self._start_size = start
+        at = self._read_end(data, at)
+        if at and self._is_usual:
+            self._token_end = at - self._rest_size
         return at
 
     def _read_end(self, data: bytes, at: int) -> int:
@@ -200,35 +213,41 @@ class HeadTemplate:
                 return 0
             self.digits = digits
             self.length = int(digits)
-            self._end = digits + self._after
-            self._end_size = len(self._end)
+            self._rest = self._middle + digits + self._after
+            self._rest_size = len(self._rest)
         return end
 
     def _read_token(
         self, data: bytes, start: int, sound: Mapping[bytes, KnownToken]
     ) -> int:
-        """The end of the token that starts there, the last one mostly; 0 if none."""
-        known = self.token
-        if known is not None and data.startswith(known, start):
-            end = start + len(known)
-            if end < len(data) and data[end] == _CR:
-                return end
+        """The end of the token that starts there; 0 if none."""
         end = data.find(b"\r", start, MAX_HEAD)
         if end < 0:
             return 0
         token = data[start:end]
-        verified = sound.get(token)
-        if verified is None:  # RFC 6750 §2.1
-            odd = find_first_not_of(token, _TOKEN_OCTETS)
-            if not odd or not token or (odd > 0 and token[odd:].strip(b"=")):
-                return 0
-        self.token = token
-        self.known = verified
-        self._start = b""
+        if token == self.token:
+            if self.known is None:
+                self.known = sound.get(token)
+        elif not self._take(token, sound):
+            return 0
         return end
 
+    def _take(self, token: bytes, sound: Mapping[bytes, KnownToken]) -> bool:
+        """Let it be what fills the hole; False if it is none that may (RFC 6750 §2.1).
 
-_ZERO, _CR = b"0\r"
+        What is `sound` was held to that before.
+        """
+        verified = sound.get(token)
+        if verified is None:
+            odd = find_first_not_of(token, _TOKEN_OCTETS)
+            if not odd or not token or (odd > 0 and token[odd:].strip(b"=")):
+                return False
+        self.token = self._filled = token
+        self.known = verified
+        return True
+
+
+_ZERO = ord("0")
 
 
 class Templates:

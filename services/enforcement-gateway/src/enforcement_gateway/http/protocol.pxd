@@ -7,6 +7,7 @@ from enforcement_gateway.domain.authorization cimport KnownToken
 from enforcement_gateway.http.exchange cimport Connection, Exchange
 from enforcement_gateway.http.head_template cimport HeadTemplate
 from enforcement_gateway.http.plans cimport Plan
+from enforcement_gateway.http.refusal_log cimport RefusalLog
 from enforcement_gateway.http.responses cimport PreparedDenial
 from enforcement_gateway.http.server cimport Server
 from enforcement_gateway.upstream.answers cimport KnownHead
@@ -14,6 +15,7 @@ from enforcement_gateway.upstream.pool cimport Pool
 
 cdef int _HEAD, _LENGTH, _CHUNKS, _BUSY, _LINGER, _CLOSED
 cdef double _FOREVER
+cdef Py_ssize_t _READ_BY_GATE
 
 
 cdef class ServerConnection(Connection):
@@ -46,7 +48,6 @@ cdef class ServerConnection(Connection):
     @cython.locals(
         server=Server,
         counters=Counters,
-        token=bytes,
         write_keys=tuple,
         known=KnownToken,
         pool=Pool,
@@ -54,9 +55,15 @@ cdef class ServerConnection(Connection):
         request=bytes,
     )
     cpdef bint _pass_on(self, HeadTemplate template, bytes body) except -1
-    @cython.locals(token=bytes, exchange=Exchange)
-    cpdef _look_closer(self, HeadTemplate template, bytes body)
-    @cython.locals(server=Server, request_id=bytes, answer=PreparedDenial)
+    @cython.locals(token=bytes, end=bytes)
+    cpdef _look_closer(self, HeadTemplate template, bytes data, Py_ssize_t at)
+    @cython.locals(
+        server=Server,
+        counters=Counters,
+        refusals=RefusalLog,
+        request_id=bytes,
+        answer=PreparedDenial,
+    )
     cpdef bint _turn_away(self, Plan plan, reason) except -1
     cpdef Exchange _open_exchange(self, Plan plan, HeadTemplate template=*)
     cpdef Exchange _taken_up(self)

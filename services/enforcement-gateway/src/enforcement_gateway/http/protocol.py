@@ -9,6 +9,7 @@ import asyncio
 import re
 from typing import cast
 
+from enforcement_gateway.body.last_write_key import MAX_TAIL
 from enforcement_gateway.body.write_keys import read_write_keys_quickly
 from enforcement_gateway.domain.denials import DENIALS, Reason, Refused
 from enforcement_gateway.http.chunks import ChunkedBody
@@ -34,6 +35,7 @@ IS_COMPILED = not __file__.endswith(".py")
 
 _BARE_LF = re.compile(rb"(?<!\r)\n").search
 _FOREVER = float("inf")
+_READ_BY_GATE = MAX_TAIL  # a number of C, where this is compiled
 
 
 PATIENCE_WITH_TEMPLATES = 8
@@ -365,14 +367,15 @@ class ServerConnection(Connection):
             return False
         self._patience = PATIENCE_WITH_TEMPLATES
         if not missing:
+            self._skipped_line = False
+            if template.known is None and template.is_everyday:
+                self._look_closer(template, data, at)
+                return True
             body = data[at:]
             self._state = _BUSY
-            self._skipped_line = False
             self.deadline = _FOREVER
-            if not template.is_everyday:
+            if not (template.is_everyday and self._pass_on(template, body)):
                 self._open_exchange(template.plan, template).run(body)
-            elif not self._pass_on(template, body):
-                self._look_closer(template, body)
             return True
         self._open_exchange(template.plan, template)
         self._state = _LENGTH
@@ -390,13 +393,7 @@ class ServerConnection(Connection):
         """
         server = self._server
         known = template.known
-        if known is None:
-            token = template.token
-            if token is None:
-                return False
-            known = template.known = server.gate.remembered.get(token)
-            if known is None:
-                return False
+        assert known is not None  # noqa: S101 - by the caller
         write_keys = read_write_keys_quickly(body)
         if write_keys is None or len(write_keys) != 1:
             return False
@@ -413,13 +410,19 @@ class ServerConnection(Connection):
         pool.send(request, self)
         return True
 
-    def _look_closer(self, template: HeadTemplate, body: bytes) -> None:
-        """A request that is not plainly admitted: perhaps it is plainly refused."""
+    def _look_closer(self, template: HeadTemplate, data: bytes, at: int) -> None:
+        """A request whose token nobody has verified: perhaps it is plainly refused.
+
+        Its body begins `at`. What refuses looks at the end of it, and needs no copy.
+        """
         token = template.token
         assert token is not None  # noqa: S101 - a request of every day has one
-        look = self._server.gate.refuses(token, body)
+        end = data if template.length > _READ_BY_GATE else data[at:]
+        look = self._server.gate.refuses(token, end)
         if not isinstance(look, Reason) or not self._turn_away(template.plan, look):
-            self._open_exchange(template.plan, template).run_plain(body, look)
+            self._state = _BUSY
+            self.deadline = _FOREVER
+            self._open_exchange(template.plan, template).run_plain(data[at:], look)
 
     def _turn_away(self, plan: Plan, reason: Reason) -> bool:
         """Answer at once, the way of a flood: with nothing made that is not sent.
@@ -434,10 +437,14 @@ class ServerConnection(Connection):
         request_id = server.new_request_id()
         if answer.id_size != len(request_id):
             return False  # the id was for nobody
-        server.counters.requests += 1
-        server.counters.count_denied(reason)
-        server.refusals.tell(reason, answer.status, request_id, self.peer.address)
-        self._state = _HEAD
+        counters = server.counters
+        counters.requests += 1
+        counters.denied[reason] = counters.denied.get(reason, 0) + 1
+        refusals = server.refusals
+        if refusals.lines_left:
+            refusals.tell(reason, answer.status, request_id, self.peer.address)
+        else:
+            refusals.left_out += 1
         self._transport.write(answer.filled(request_id))
         if not self.is_congested:
             self.deadline = server.clock + server.idle_seconds

@@ -2,7 +2,7 @@ import cython
 
 
 cdef class Dates:
-    cdef double _since
+    cdef readonly double since
     cdef bytes _line
 
     @cython.locals(now=double)
@@ -15,8 +15,7 @@ cdef class PreparedDenial:
     cdef readonly bint is_of_the_unknown
     cdef bytes _start
     cdef list _rest
-    cdef bytes _date
+    cdef double _since
     cdef list _dated
 
-    @cython.locals(date=bytes)
     cpdef bytes filled(self, bytes request_id)

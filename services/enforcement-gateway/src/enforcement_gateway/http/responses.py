@@ -40,20 +40,20 @@ class DenialBody(msgspec.Struct, frozen=True):
 
 
 class Dates:
-    """The Date of answers; a second lasts for all that are given in it."""
+    """The Date of answers; a second, `since` then, lasts for all given in it."""
 
-    __slots__ = ("_line", "_since")
+    __slots__ = ("_line", "since")
 
     def __init__(self) -> None:
-        self._since = -1.0
+        self.since = -1.0
         self._line = b""
 
     def line(self) -> bytes:
         """`Date: …` with its line end, in IMF-fixdate."""
         now = time.time()
-        if not self._since <= now < self._since + 1:
-            self._since = now // 1
-            date = formatdate(self._since, usegmt=True)
+        if not self.since <= now < self.since + 1:
+            self.since = now // 1
+            date = formatdate(self.since, usegmt=True)
             self._line = b"Date: %b\r\n" % date.encode()
         return self._line
 
@@ -75,9 +75,9 @@ class PreparedDenial:
     """
 
     __slots__ = (
-        "_date",
         "_dated",
         "_rest",
+        "_since",
         "_start",
         "id_size",
         "is_of_the_unknown",
@@ -98,15 +98,14 @@ class PreparedDenial:
         self.is_of_the_unknown = is_of_the_unknown
         self._start = start
         self._rest = around_ids
-        self._date = b""
+        self._since = -1.0
         self._dated: list[bytes] = []  # what stands around ids, with that date in it
 
     def filled(self, request_id: bytes) -> bytes:
-        date = dates.line()
-        if date is not self._date:
+        if not self._since <= time.time() < self._since + 1:
             first, *others = self._rest
-            self._dated = [self._start + date + first, *others]
-            self._date = date
+            self._dated = [self._start + dates.line() + first, *others]
+            self._since = dates.since
         return request_id.join(self._dated)
 
 

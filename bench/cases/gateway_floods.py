@@ -17,7 +17,9 @@ from bench.gateway.forgeries import (
     FLOODS,
     FORGED_ES256,
     FORGED_RS256,
+    MALFORMED,
     UNKNOWN_KID,
+    WRONG_AUDIENCE,
     Flood,
 )
 from bench.gateway.modes import Mode, chosen_modes
@@ -33,6 +35,9 @@ from tollgate.testing.raw_http import RawClient
 HAPROXY = "HAProxy"
 HAPROXY_TELLING = "HAProxy telling why"
 HAPROXY_BY_KID = "HAProxy looking at the kid only"
+TOLD_WHY = (MALFORMED, WRONG_AUDIENCE)
+"""Where the answer is a part of the price; that of a verification hides it."""
+
 REFUSALS = {401, 511}
 AS_FAST_AS_HAPROXY = ratio_at_least(1.0)
 NEAR_BARE_VERIFICATION = ratio_at_least(0.8)
@@ -71,12 +76,12 @@ async def _refused(
         HAPROXY: haproxy.es256_port,
     }
     targets: dict[str, Target | None] = {HAPROXY: AS_FAST_AS_HAPROXY}
-    if not site.bench.quick:
+    if not site.bench.quick and flood in TOLD_WHY:
         contenders[HAPROXY_TELLING] = haproxy.telling_port
         targets[HAPROXY_TELLING] = None
-        if flood is UNKNOWN_KID:
-            contenders[HAPROXY_BY_KID] = haproxy.kid_port
-            targets[HAPROXY_BY_KID] = None
+    if not site.bench.quick and flood is UNKNOWN_KID:
+        contenders[HAPROXY_BY_KID] = haproxy.kid_port
+        targets[HAPROXY_BY_KID] = None
     before = await site.passed()
     measured = await contest(
         site.bench,

@@ -22,7 +22,7 @@ from bench.traffic.wrk import HOLE, Answers, Load, filled, offer, same
 from enforcement_gateway.testing.process import GatewayProcess
 
 HALF = 0.5
-SECONDS = 2
+SECONDS, FEWER = 2, 1
 FEW = 3
 REMEMBERED = 2_000
 """Tokens: so few that the cache is full before the rounds, and memory shows a leak."""
@@ -48,19 +48,19 @@ async def run(bench: Bench) -> list[Row]:
 async def _measure(
     bench: Bench, gateway: GatewayProcess, mode: Mode, *, flood: Load, valid: Load
 ) -> list[Row]:
-    port = gateway.port
+    port, seconds = gateway.port, bench.pick(full=SECONDS, quick=FEWER)
     (worker,) = await gateway.pids()
-    alone = await offer(bench, flood, port, SECONDS)
+    alone = await offer(bench, flood, port, seconds)
     capacity = alone.require_refused("a flood").rate
     half = flood.paced(capacity * HALF)
     floods: list[Answers] = []
 
     async def calm() -> Answers:
-        return (await offer(bench, valid, port, SECONDS)).require_passed("calm")
+        return (await offer(bench, valid, port, seconds)).require_passed("calm")
 
     async def flooded() -> Answers:
         answers, refused = await asyncio.gather(
-            offer(bench, valid, port, SECONDS), offer(bench, half, port, SECONDS)
+            offer(bench, valid, port, seconds), offer(bench, half, port, seconds)
         )
         floods.append(refused.require_refused("the flood"))
         return answers.require_passed("valid traffic in a flood")

@@ -17,6 +17,9 @@ from bench.measuring.figures import (
 )
 
 EVENTS, FEWER = 1_000_000, 50_000
+PART = 5
+"""The chain is verified over a part of the log: it takes six times as long."""
+
 ROUNDS = 3
 TARGET = ratio_at_least(0.85)
 MEGABYTE = 1e6
@@ -40,8 +43,10 @@ async def run(bench: Bench) -> list[Row]:
             },
             usual=ROUNDS,
         )
-        # Once: it takes as long as all the others together, and has no target.
-        read["verified registry"] = [await go("verified", "registry")]
+        part = count // PART
+        read["verified registry"] = [
+            await _measure(bench, url, part, "verified", "registry")
+        ]
     return _rows(read, count)
 
 
@@ -53,7 +58,7 @@ async def _fill(bench: Bench, url: str, count: int, log: str) -> None:
 
 
 async def _measure(bench: Bench, url: str, count: int, way: str, log: str) -> Read:
-    client = await Client.start(bench, "bench.logs.replay", way, log, url)
+    client = await Client.start(bench, "bench.logs.replay", way, log, url, count)
     client.go()
     found = await client.result(Read)
     if found.events != count:
@@ -82,7 +87,12 @@ def _rows(read: dict[str, list[Read]], count: int) -> list[Row]:
         )
         for way, log, what, target in (
             ("state", "registry", f"the registry from {count:,} events", TARGET),
-            ("verified", "registry", "the same, chain verified", None),
+            (
+                "verified",
+                "registry",
+                f"the first {count // PART:,}, chain verified",
+                None,
+            ),
             ("state", "tokens", f"revocations from {count:,} events", TARGET),
         )
     ]

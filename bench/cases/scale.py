@@ -24,7 +24,7 @@ from bench.scale.write import Written
 
 SMALL = Size(sources=1_000, apps=1_000, revocations=1_000)
 LARGE = Size(sources=1_000_000, apps=100_000, revocations=1_000_000)
-LESS = Size(sources=100_000, apps=10_000, revocations=100_000)
+LESS = Size(sources=50_000, apps=5_000, revocations=50_000)
 
 MEGABYTE = 1e6
 MILLISECOND = 1e-3

@@ -36,7 +36,7 @@ SAMPLE = 50
 """Tokens of each round whose signature is verified."""
 
 OUR_TOKENS, THEIR_TOKENS, TO_WARM_UP = 5_000, 2_000, 1_000
-TOKENS_OF_MANY = 1_000
+APPS, SPENT, TOKENS_OF_MANY = 3_000, 100_000, 1_000
 
 LONG = timedelta(days=1)
 
@@ -51,7 +51,8 @@ async def run(bench: Bench) -> list[Row]:
         async with open_issuer(bench) as issuer:
             ours = _Asked(signers, issuer.endpoint, issuer.program)
             rows = await _beside_the_peer(bench, issuer, ours, signers)
-            rows += await _as_it_grows(bench, issuer, ours)
+            if not bench.quick:
+                rows += await _as_it_grows(bench, issuer, ours)
             await issuer.require_recorded(ours.given)
             return rows
 
@@ -118,63 +119,62 @@ async def _beside_the_peer(
             provider,
         )
 
+        limits = []
+
         async def measure_ours() -> Round:
+            limits.append(_limit(bench))
             return await ours.round(int(OUR_TOKENS * share))
 
         async def measure_theirs() -> Round:
             return await theirs.round(int(THEIR_TOKENS * share))
-
-        async def measure_limit() -> float:
-            return _limit(bench)
 
         await ours.round(TO_WARM_UP)
         await theirs.round(TO_WARM_UP)
         rounds = await bench.alternate(
             {"ours": measure_ours, "theirs": measure_theirs}, usual=ROUNDS
         )
-        limits = await bench.alternate({"limit": measure_limit}, usual=ROUNDS)
     for each in rounds["ours"]:
         await issuer.require_good(each.exchanged.tokens[:SAMPLE])
-    return _rows(rounds["ours"], rounds["theirs"], limits["limit"])
+    return _rows(rounds["ours"], rounds["theirs"], limits)
 
 
 async def _as_it_grows(bench: Bench, issuer: Issuer, ours: _Asked) -> list[Row]:
-    """The issuer beside itself: with many apps and assertions, and in two processes."""
-    apps, spent = bench.pick(full=(3_000, 100_000), quick=(500, 10_000))
-    count = bench.pick(full=TOKENS_OF_MANY, quick=300)
-    before = await bench.alternate({"": lambda: ours.round(count)}, usual=ROUNDS)
+    """The issuer beside itself: with many APPS and assertions, and in two processes."""
+    before = await bench.alternate(
+        {"": lambda: ours.round(TOKENS_OF_MANY)}, usual=ROUNDS
+    )
     async with open_spent_assertions(issuer.owner_url) as assertions:
-        await assertions.add(spent, good_for=LONG)
+        await assertions.add(SPENT, good_for=LONG)
         key = load_signing_key(issuer.endpoint.key.encode())
-        clients = await add_apps(issuer.registry, key, apps)
+        clients = await add_apps(issuer.registry, key, APPS)
         await issuer.until_registry_is_known()
         # Each of them once, so that its key is at hand.
-        await ours.round(apps, clients=clients)
+        await ours.round(APPS, clients=clients)
 
         async def while_pruning() -> Round:
-            await assertions.add(spent, good_for=-LONG)
+            await assertions.add(SPENT, good_for=-LONG)
             pruning = asyncio.create_task(assertions.prune())
-            measured = await ours.round(count)
-            if await pruning < spent:
+            measured = await ours.round(TOKENS_OF_MANY)
+            if await pruning < SPENT:
                 raise CannotMeasure("not all that had expired was forgotten")
             return measured
 
         async with issuer.another() as another:
             rounds = await bench.alternate(
                 {
-                    "one": lambda: ours.round(count),
-                    "many": lambda: ours.round(count, clients=clients),
+                    "one": lambda: ours.round(TOKENS_OF_MANY),
+                    "many": lambda: ours.round(TOKENS_OF_MANY, clients=clients),
                     "pruned": while_pruning,
-                    "two": lambda: ours.round(count, also=another),
+                    "two": lambda: ours.round(TOKENS_OF_MANY, also=another),
                 },
                 usual=ROUNDS,
             )
     one = rounds["one"]
     return [
-        _grown(f"{spent:,} assertions spent before", one, "none", before[""]),
-        _grown(f"{apps:,} apps in turns", rounds["many"], "one app", one),
+        _grown(f"{SPENT:,} assertions spent before", one, "none", before[""]),
+        _grown(f"{APPS:,} apps in turns", rounds["many"], "one app", one),
         _grown(
-            f"while {spent:,} assertions are forgotten",
+            f"while {SPENT:,} assertions are forgotten",
             rounds["pruned"],
             "without",
             one,

@@ -27,12 +27,16 @@ def all_given(load: Load, ports: Mapping[str, int]) -> dict[str, Contender]:
     return {name: Contender(load, port) for name, port in ports.items()}
 
 
-async def warm_up(
-    bench: Bench, contenders: Mapping[str, Contender], seconds: float = 1
-) -> None:
-    """Open connections to the upstream, fill caches, and see that the load passes."""
+async def warm_up(bench: Bench, contenders: Mapping[str, Contender]) -> None:
+    """Open connections to the upstream and fill caches; a quick run does without."""
+    if not bench.quick:
+        await offer_each(bench, contenders)
+
+
+async def offer_each(bench: Bench, contenders: Mapping[str, Contender]) -> None:
+    """A second of the load to each, which has to pass."""
     for name, each in contenders.items():
-        answers = await offer(bench, each.load, each.port, seconds)
+        answers = await offer(bench, each.load, each.port, 1)
         answers.require_passed(f"{each.load.name} through {name}")
 
 

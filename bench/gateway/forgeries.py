@@ -94,11 +94,13 @@ def forged_rs256(site: Site) -> Iterator[str]:
 
 
 UNKNOWN_KID = Flood("unknown kid", Reason.TOKEN_SIGNING_KEY_UNKNOWN, unknown_kid)
+MALFORMED = Flood("malformed", Reason.TOKEN_MALFORMED, malformed)
+WRONG_AUDIENCE = Flood("wrong audience", Reason.TOKEN_AUDIENCE_WRONG, wrong_audience)
 FLOODS = (
-    Flood("malformed", Reason.TOKEN_MALFORMED, malformed),
+    MALFORMED,
     UNKNOWN_KID,
     Flood("wrong issuer", Reason.TOKEN_ISSUER_WRONG, wrong_issuer),
-    Flood("wrong audience", Reason.TOKEN_AUDIENCE_WRONG, wrong_audience),
+    WRONG_AUDIENCE,
     Flood("expired", Reason.TOKEN_EXPIRED, expired),
 )
 FORGED_ES256 = Flood("forged ES256", Reason.TOKEN_SIGNATURE_WRONG, forged_es256)

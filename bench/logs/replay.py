@@ -1,11 +1,11 @@
-"""Reads a log from its beginning once: one process.
+"""Reads the first events of a log once: one process.
 
-    python -m bench.logs.replay WAY LOG URL
+    python -m bench.logs.replay WAY LOG URL COUNT
 
 WAY is `bare` (SELECT of six columns in pages of 5000), `lines` (the reader of replay,
 which decodes and folds nothing), `state` (replay into the projection of that log) or
 `verified` (every row as a RecordedEvent, checked against the chain and folded). Prints
-a line, waits for one on standard input, and prints `Read` as JSON.
+a line, waits for one on standard input, reads COUNT events, and prints `Read` as JSON.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import aclosing
 from datetime import datetime
 from typing import ClassVar
 
@@ -66,31 +67,36 @@ STATES: Mapping[str, type[RegistryState] | type[TokensState]] = {
 }
 
 
-async def bare(log: str, url: str) -> int:
+async def bare(log: str, url: str, count: int) -> int:
     connection = await connect(url, application_name="bench")
     read = position = 0
     query = (
         "SELECT position, stream, version, type, data, recorded_at"  # noqa: S608
         f" FROM {log}.events WHERE position > $1 ORDER BY position LIMIT {PAGE}"
     )
-    while rows := await connection.fetch(query, position):
+    while position < count and (rows := await connection.fetch(query, position)):
         read += len(rows)
         position = rows[-1]["position"]
     await connection.close()
     return read
 
 
-async def replayed(log: str, url: str, state: Replayable) -> int:
+async def replayed(log: str, url: str, count: int, state: Replayable) -> int:
     async with open_pool(url, application_name="bench", max_size=1) as pool:
-        return await _opened(log, pool, url).replay(state)
+        return await _opened(log, pool, url).replay(state, to=count)
 
 
-async def verified(log: str, url: str) -> int:
+async def verified(log: str, url: str, count: int) -> int:
     replica = Replica(log, STATES[log]())
-    async with open_pool(url, application_name="bench", max_size=1) as pool:
-        async for page in _opened(log, pool, url).pages():
+    async with (
+        open_pool(url, application_name="bench", max_size=1) as pool,
+        aclosing(_opened(log, pool, url).pages(size=PAGE)) as pages,
+    ):
+        async for page in pages:
             for recorded in page:
                 replica.take(recorded)
+            if replica.position >= count:
+                break
     return replica.position
 
 
@@ -98,7 +104,7 @@ def _opened(log: str, pool: object, url: str) -> EventLog:
     return EventLog(log, pool, GroupCommitter(url, log, "bench"))  # type: ignore[arg-type]
 
 
-async def measure(way: str, log: str, url: str) -> None:
+async def measure(way: str, log: str, url: str, count: int) -> None:
     gc.collect()
     gc.freeze()
     print("ready", flush=True)
@@ -106,17 +112,18 @@ async def measure(way: str, log: str, url: str) -> None:
     before, started = resident_bytes(os.getpid()), time.monotonic()
     match way:
         case "bare":
-            events = await bare(log, url)
+            events = await bare(log, url, count)
         case "lines":
-            events = await replayed(log, url, Forgetful())
+            events = await replayed(log, url, count, Forgetful())
         case "state":
-            events = await replayed(log, url, STATES[log]())
+            events = await replayed(log, url, count, STATES[log]())
         case _:
-            events = await verified(log, url)
+            events = await verified(log, url, count)
     seconds = time.monotonic() - started
     memory = peak_resident_bytes(os.getpid()) - before
     print(msgspec.json.encode(Read(seconds, events, memory)).decode(), flush=True)
 
 
 if __name__ == "__main__":
-    uvloop.run(measure(*sys.argv[1:]))
+    way, log, url, count = sys.argv[1:]
+    uvloop.run(measure(way, log, url, int(count)))

@@ -8,7 +8,7 @@ import random
 import signal
 import sys
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import asyncpg
@@ -533,6 +533,32 @@ class TestSpentAssertions:
         assert {row["expires_at"] for row in kept} == {at}
         known = await db.fetch("SELECT command_id FROM issuance.commands")
         assert {row["command_id"] for row in known} == {*odd, "plain"}
+
+    async def test_an_assertion_is_kept_until_the_moment_it_says(
+        self, issuance: EventLog, db: Connection
+    ) -> None:
+        second = datetime(2126, 1, 2, 3, 4, 5, tzinfo=UTC)
+        kolkata = timezone(timedelta(hours=5, minutes=30))
+        moments = [
+            second,
+            second.replace(microsecond=1),
+            second.replace(microsecond=999_990),
+            second.replace(year=1970, month=2, day=28),
+            second.replace(year=9999),
+            second.astimezone(kolkata),
+            second.astimezone(timezone(-timedelta(minutes=1))),
+        ]
+        call = [
+            AppendGroup(spend=Spend(client_id="app_1", jti=f"j{n}", expires_at=moment))
+            for n, moment in enumerate(moments)
+        ]
+        call.insert(3, group("a-1"))  # which spends none
+        (row,) = await db.fetch(
+            call_of("issuance"), *arguments_of([encode_group(each) for each in call])
+        )
+        assert row["outcomes"] is None
+        kept = await db.fetch("SELECT expires_at FROM issuance.spent_jtis ORDER BY jti")
+        assert [each["expires_at"] for each in kept] == moments
 
     async def test_a_refused_group_spends_nothing(self, issuance: EventLog) -> None:
         spend = Spend(client_id="app_1", jti="j", expires_at=LATER)

@@ -139,9 +139,7 @@ def arguments_of(groups: Sequence[EncodedGroup]) -> list[Any]:
         _texts_of([encoded.group.command_id for encoded in groups]),
         _texts_of([spend.client_id if spend else None for spend in spends]),
         _texts_of([spend.jti if spend else None for spend in spends]),
-        _texts_of(
-            [spend.expires_at.isoformat() if spend else None for spend in spends]
-        ),
+        _moments_of([spend.expires_at if spend else None for spend in spends]),
     ]
 
 
@@ -181,6 +179,16 @@ def _texts_of(column: list[str | None]) -> str | None:
         if "\\" not in joined and joined.count('"') == 2 * (len(texts) - 1):
             return f'{{"{joined}"}}'  # nothing in them to take for something else
     return "{" + ",".join([_quoted(text) for text in column]) + "}"
+
+
+def _moments_of(column: list[datetime | None]) -> str | None:
+    """As PostgreSQL reads an array of times from text; None if there is none in it.
+
+    An array in JSON differs from that by its brackets alone.
+    """
+    if not any(column):
+        return None
+    return "{" + msgspec.json.encode(column)[1:-1].decode() + "}"
 
 
 def _quoted(text: str | None) -> str:

@@ -32,10 +32,10 @@ def minted(
         key=KEY,
         scopes=scopes,
         rev=7,
-        signing_kid=key.kid,
+        signing_key=key.public,
         now=NOW,
     )
-    return drafted.signed(key)
+    return drafted.signed(key.sign(drafted.to_sign))
 
 
 @pytest.mark.parametrize("alg", [Algorithm.ES256, Algorithm.RS256])

@@ -20,7 +20,7 @@ CALLER = SimpleNamespace(metadata=lambda stream, *, command_id: (stream, command
 
 
 def asked_for(token, done):
-    return SimpleNamespace(client=CLIENT, minted=token, caller=CALLER, done=done)
+    return SimpleNamespace(client=CLIENT, drafted=token, caller=CALLER, done=done)
 
 
 class Knowledge:

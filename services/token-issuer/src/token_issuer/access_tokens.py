@@ -8,10 +8,11 @@ import msgspec
 
 from tollgate.events.issuance import TokenIssued
 from tollgate.oauth import base64url
-from tollgate.oauth.access_tokens import mint_access_token
+from tollgate.oauth.access_tokens import access_token_to_sign
 from tollgate.oauth.claims import AccessTokenClaims
+from tollgate.oauth.jws import compact
+from tollgate.oauth.public_keys import PublicKey
 from tollgate.oauth.scopes import Scope, audiences_of, format_scope
-from tollgate.oauth.signing_keys import SigningKey
 from tollgate.random_pool import random_octets
 from tollgate.registry.oauth_app import AppKey, OAuthApp
 
@@ -34,16 +35,17 @@ class MintedToken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DraftedToken(msgspec.Struct, frozen=True, kw_only=True):
-    """A token that nobody has signed yet; `lifetime` in seconds."""
+    """A token without its signature, which is over `to_sign`; `lifetime` in seconds."""
 
-    claims: AccessTokenClaims
+    to_sign: bytes
     issued: TokenIssued
+    scope: str
     lifetime: int
 
-    def signed(self, key: SigningKey) -> MintedToken:
-        """The token itself; `key` is the one that it was drafted for."""
+    def signed(self, signature: bytes) -> MintedToken:
+        """The token itself."""
         return MintedToken(
-            text=mint_access_token(self.claims, key),
+            text=compact(self.to_sign, signature),
             issued=self.issued,
             lifetime=self.lifetime,
         )
@@ -64,31 +66,35 @@ class TokenDrafts:
         key: AppKey,
         scopes: frozenset[str],
         rev: int,
-        signing_kid: str,
+        signing_key: PublicKey,
         now: datetime,
     ) -> DraftedToken:
-        """A token for `app`, which proved itself with `key`; `now` in whole seconds."""
+        """A token for `app`, which proved itself with `key`; `now` in whole seconds.
+
+        The private half of `signing_key` is to sign it.
+        """
         words = self._words.get(scopes) or self._words_of(scopes)
         lifetime = min(app.token_lifetime, MAX_LIFETIME)
         start, end, issued_at = _times_of(now, lifetime)
         jti = base64url.encode(random_octets(JTI_BYTES))
         key_claim = key.claim
+        claims = AccessTokenClaims(
+            iss=self._issuer,
+            sub=app.id,
+            client_id=app.id,
+            aud=words.aud,
+            iat=issued_at,
+            exp=issued_at + lifetime,
+            jti=jti,
+            scope=words.scope,
+            rev=rev,
+            key=key_claim,
+        )
         return DraftedToken(
-            claims=AccessTokenClaims(
-                iss=self._issuer,
-                sub=app.id,
-                client_id=app.id,
-                aud=words.aud,
-                iat=issued_at,
-                exp=issued_at + lifetime,
-                jti=jti,
-                scope=words.scope,
-                rev=rev,
-                key=key_claim,
-            ),
+            to_sign=access_token_to_sign(claims, signing_key),
             issued=TokenIssued(
                 jti=jti,
-                signing_kid=signing_kid,
+                signing_kid=signing_key.kid,
                 key=key_claim,
                 rev=rev,
                 scopes=words.scopes,
@@ -96,6 +102,7 @@ class TokenDrafts:
                 issued_at=start,
                 expires_at=end,
             ),
+            scope=words.scope,
             lifetime=lifetime,
         )
 

@@ -14,8 +14,9 @@ from tollgate.oauth.client_assertion import (
     UnverifiedAssertion,
     VerifiedAssertion,
     client_authentication_failed,
+    judge_signed_assertion,
     read_assertion,
-    verify_assertion,
+    require_signature,
 )
 from tollgate.oauth.public_keys import recorded_public_key
 from tollgate.registry.oauth_app import AppKey, OAuthApp
@@ -64,22 +65,30 @@ class ClientAuthentication:
         """Whether `find_at_once` may be asked at the moment."""
         return self._knowledge.view.fresh()
 
-    def find_at_once(self, form: Mapping[str, str]) -> ClaimedClient | None:
-        """The same from what is known now; nothing if the logs must be asked first."""
-        return self._look_up(read_assertion(form))
+    def find_at_once(self, assertion: UnverifiedAssertion) -> ClaimedClient | None:
+        """As `find`, from what is known now; nothing if the logs are to be asked."""
+        return self._look_up(assertion)
 
     def verify(
         self, claimed: ClaimedClient, arrived_at: datetime
     ) -> AuthenticatedClient:
         """Believe the assertion, or raise an `OAuthError`. Does not wait."""
+        self.require_signature(claimed)
+        return self.judge_signed(claimed, arrived_at)
+
+    def require_signature(self, claimed: ClaimedClient) -> None:
+        """The first half of `verify`: `InvalidClient`, or the key has signed."""
         key = claimed.key
-        verified = verify_assertion(
-            claimed.assertion,
-            recorded_public_key(key.pem, key.alg),
-            issuer=self._issuer,
-            arrived_at=arrived_at,
+        require_signature(claimed.assertion, recorded_public_key(key.pem, key.alg))
+
+    def judge_signed(
+        self, claimed: ClaimedClient, arrived_at: datetime
+    ) -> AuthenticatedClient:
+        """The second half, after it."""
+        verified = judge_signed_assertion(
+            claimed.assertion, issuer=self._issuer, arrived_at=arrived_at
         )
-        return AuthenticatedClient(app=claimed.app, key=key, assertion=verified)
+        return AuthenticatedClient(app=claimed.app, key=claimed.key, assertion=verified)
 
     def _look_up(self, assertion: UnverifiedAssertion) -> ClaimedClient | None:
         app = self._knowledge.registry.apps.get(assertion.client_id)

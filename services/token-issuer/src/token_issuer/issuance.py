@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Protocol
 
-from token_issuer.access_tokens import MintedToken
+from token_issuer.access_tokens import DraftedToken
 from token_issuer.callers import Caller
 from token_issuer.client_authentication import AuthenticatedClient
 from token_issuer.knowledge import Knowledge
@@ -39,7 +39,7 @@ class ToRecord(Protocol):
     @property
     def client(self) -> AuthenticatedClient: ...
     @property
-    def minted(self) -> MintedToken: ...
+    def drafted(self) -> DraftedToken: ...
     @property
     def caller(self) -> Caller: ...
     @property
@@ -96,7 +96,7 @@ def _group_of(token: ToRecord) -> AppendGroup:
     """The token's own name is the command id: if the log's answer is lost, the log
     itself tells on the retry whether it was recorded.
     """
-    issued, stream = token.minted.issued, f"oauth_app-{token.client.app.id}"
+    issued, stream = token.drafted.issued, f"oauth_app-{token.client.app.id}"
     return AppendGroup(
         events=((stream, issued),),
         metadata=token.caller.metadata(stream, command_id=issued.jti),

@@ -24,11 +24,13 @@ from tollgate.oauth.jws import (
     JwsHeader,
     MalformedJws,
     VerificationKey,
+    compact,
     octets_of,
     read_header,
-    sign,
+    signing_input,
     split,
 )
+from tollgate.oauth.public_keys import PublicKey
 from tollgate.oauth.scopes import format_scope
 from tollgate.oauth.signing_keys import SigningKey
 
@@ -318,4 +320,10 @@ def access_token_claims(
 
 def mint_access_token(claims: AccessTokenClaims, key: SigningKey) -> str:
     """The token that says `claims`, signed by the issuer."""
-    return sign(key, msgspec.json.encode(claims), typ=_TYPE)
+    to_sign = access_token_to_sign(claims, key.public)
+    return compact(to_sign, key.sign(to_sign))
+
+
+def access_token_to_sign(claims: AccessTokenClaims, key: PublicKey) -> bytes:
+    """What the private half of `key` signs of it."""
+    return signing_input(key, msgspec.json.encode(claims), typ=_TYPE)

@@ -117,10 +117,22 @@ def verify_assertion(
     request did. Time is judged last, so that the two refusals that a client answers by
     setting its clock are given only when its clock is the cause.
     """
+    require_signature(assertion, key)
+    return judge_signed_assertion(assertion, issuer=issuer, arrived_at=arrived_at)
+
+
+def require_signature(assertion: UnverifiedAssertion, key: VerificationKey) -> None:
+    """The half of `verify_assertion` that takes long: `key` has signed it."""
     try:
         verify(assertion.jws, key)
     except BadSignature:
         raise client_authentication_failed() from None
+
+
+def judge_signed_assertion(
+    assertion: UnverifiedAssertion, *, issuer: str, arrived_at: datetime
+) -> VerifiedAssertion:
+    """The other half, after it."""
     _require_type(assertion.jws.header.typ)
     _require_audience(assertion.claims.aud, issuer)
     _require_issuer(assertion.claims, issuer)

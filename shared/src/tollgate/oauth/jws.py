@@ -20,6 +20,7 @@ from tollgate.oauth.base64url import (
     encode_to_bytes,
 )
 from tollgate.oauth.identifiers import Identifier
+from tollgate.oauth.public_keys import PublicKey
 from tollgate.oauth.signing_keys import SigningKey
 from tollgate.strict_json import AmbiguousJson, decode_strictly, is_plain
 
@@ -126,10 +127,18 @@ def verify(jws: UnverifiedJws, key: VerificationKey) -> bytes:
 
 def sign(key: SigningKey, payload: bytes, *, typ: str) -> str:
     """The compact form of `payload`, signed; the header names `alg`, `kid`, `typ`."""
-    header = _header_segment(key.public.alg, key.public.kid, typ)
-    signing_input = b"%b.%b" % (header, encode_to_bytes(payload))
-    signature = encode_to_bytes(key.sign(signing_input))
-    return (b"%b.%b" % (signing_input, signature)).decode()
+    to_sign = signing_input(key.public, payload, typ=typ)
+    return compact(to_sign, key.sign(to_sign))
+
+
+def signing_input(key: PublicKey, payload: bytes, *, typ: str) -> bytes:
+    """What `sign` has the private half of `key` sign (RFC 7515 §5.1)."""
+    return b"%b.%b" % (_header_segment(key.alg, key.kid, typ), encode_to_bytes(payload))
+
+
+def compact(signed: bytes, signature: bytes) -> str:
+    """The token of a signing input and the signature over it (RFC 7515 §7.1)."""
+    return (b"%b.%b" % (signed, encode_to_bytes(signature))).decode()
 
 
 class _WireHeader(msgspec.Struct, frozen=True, kw_only=True):

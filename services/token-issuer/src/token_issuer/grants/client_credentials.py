@@ -12,7 +12,7 @@ from datetime import datetime
 
 import msgspec
 
-from token_issuer.access_tokens import DraftedToken, MintedToken, TokenDrafts
+from token_issuer.access_tokens import DraftedToken, TokenDrafts
 from token_issuer.bursts import Burst, ForAll
 from token_issuer.callers import Caller
 from token_issuer.client_authentication import (
@@ -26,6 +26,7 @@ from token_issuer.knowledge import Knowledge
 from token_issuer.limits import RateLimit
 from tollgate.clock import Clock
 from tollgate.eventlog import Appended, Outcome
+from tollgate.oauth.client_assertion import UnverifiedAssertion, read_assertion
 from tollgate.oauth.errors import InvalidScope, TooManyRequests
 from tollgate.oauth.scopes import parse_scope
 from tollgate.oauth.signing_keys import SigningKey
@@ -53,30 +54,32 @@ class _ScopeNotKnown(NotAtOnce):
 class Exchange:
     """A request on its way from an assertion to a token on record.
 
-    `done` is told when it is recorded; then `minted` and `scopes` are there.
+    `done` is told when it is recorded; then there is a `response`.
     """
 
     __slots__ = (
         "arrived_at",
+        "assertion",
         "caller",
         "claimed",
         "client",
         "done",
         "drafted",
         "form",
-        "minted",
         "minted_at",
         "scopes",
+        "signature",
         "signing_key",
     )
 
+    assertion: UnverifiedAssertion
     claimed: ClaimedClient
     client: AuthenticatedClient
     scopes: frozenset[str]
     signing_key: SigningKey
     minted_at: datetime
     drafted: DraftedToken
-    minted: MintedToken
+    signature: bytes
 
     def __init__(
         self,
@@ -92,11 +95,11 @@ class Exchange:
 
     def response(self) -> AccessTokenResponse:
         """What the client is told, once `done` is."""
-        token = self.minted
+        token = self.drafted.signed(self.signature)
         return AccessTokenResponse(
             access_token=token.text,
             expires_in=token.lifetime,
-            scope=self.drafted.claims.scope,
+            scope=self.drafted.scope,
         )
 
 
@@ -125,8 +128,8 @@ class ClientCredentialsGrant:
         self._clock = clock
         record = ForAll[Exchange](issuance.record)  # last of all: the log settles them
         mint = (ForAll(self._take_key), self._draft, self._sign, record)
-        prove = (self._verify, self._take_scopes)
-        find = (ForAll(self._look_at_the_age), self._find)
+        prove = (self._require_signature, self._judge, self._take_scopes)
+        find = (ForAll(self._look_at_the_age), self._read, self._find)
         self._from_form = Burst(*find, *prove, *mint)
         self._from_claim = Burst(*prove, *mint)
         self._from_scopes = Burst(*mint)
@@ -161,8 +164,11 @@ class ClientCredentialsGrant:
         if not self._clients.knows_enough():
             raise NotAtOnce
 
+    def _read(self, exchange: Exchange) -> None:
+        exchange.assertion = read_assertion(exchange.form)
+
     def _find(self, exchange: Exchange) -> None:
-        claimed = self._clients.find_at_once(exchange.form)
+        claimed = self._clients.find_at_once(exchange.assertion)
         if claimed is None:
             raise NotAtOnce
         scope = exchange.form.get("scope")
@@ -170,8 +176,13 @@ class ClientCredentialsGrant:
             raise NotAtOnce
         exchange.claimed = claimed
 
-    def _verify(self, exchange: Exchange) -> None:
-        exchange.client = self._clients.verify(exchange.claimed, exchange.arrived_at)
+    def _require_signature(self, exchange: Exchange) -> None:
+        self._clients.require_signature(exchange.claimed)
+
+    def _judge(self, exchange: Exchange) -> None:
+        exchange.client = self._clients.judge_signed(
+            exchange.claimed, exchange.arrived_at
+        )
 
     def _take_scopes(self, exchange: Exchange) -> None:
         """What is granted: what was asked for, or all that the app has.
@@ -210,9 +221,9 @@ class ClientCredentialsGrant:
             key=client.key,
             scopes=exchange.scopes,
             rev=self._knowledge.tokens.version_of(client.app.id),
-            signing_kid=exchange.signing_key.kid,
+            signing_key=exchange.signing_key.public,
             now=exchange.minted_at,
         )
 
     def _sign(self, exchange: Exchange) -> None:
-        exchange.minted = exchange.drafted.signed(exchange.signing_key)
+        exchange.signature = exchange.signing_key.sign(exchange.drafted.to_sign)

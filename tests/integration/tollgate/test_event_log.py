@@ -427,6 +427,17 @@ class TestSubmitted:
         assert waited_for.learned == Appended(1, 1)
         assert isinstance(given_up.learned, LookupError)
 
+    async def test_one_that_cannot_be_told_is_nothing_to_the_others(
+        self, log: EventLog
+    ) -> None:
+        others = Learned(), Learned()
+        log.submit(group("a-1"), others[0])
+        log.submit(group("a-2"), Deaf())
+        log.submit(group("a-3"), others[1])
+        await until(lambda: all(each.done() for each in others), within=5)
+        assert [each.learned for each in others] == [Appended(1, 1), Appended(3, 3)]
+        assert (await log.append(group("a-4"))) == Appended(4, 4)
+
     async def test_it_is_told_when_the_log_does_not_answer(self) -> None:
         url = "postgresql://postgres@127.0.0.1:1/none"
         outcome = Learned()
@@ -437,6 +448,19 @@ class TestSubmitted:
             log.submit(group("a-1"), outcome)
             await until(outcome.done, within=8)
         assert isinstance(outcome.learned, LogUnavailable)
+
+
+class Deaf:
+    """It fails as the log's own arguments could."""
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, appended: Appended) -> None:
+        raise ValueError
+
+    def set_exception(self, error: Exception) -> None:
+        raise ValueError
 
 
 class Learned:

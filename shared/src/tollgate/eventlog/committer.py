@@ -64,7 +64,8 @@ class Outcome(Protocol):
     """What a caller learns of its group from; an `asyncio.Future` is one.
 
     It is settled once, unless it is `done` before: then nobody waits any more. Neither
-    way of settling it may raise, or call back into the log.
+    way of settling it may call back into the log. What either raises is logged and is
+    nothing to others, whose groups were committed in the same call.
     """
 
     def done(self) -> bool: ...
@@ -79,6 +80,12 @@ class _Waiting(msgspec.Struct, eq=False):
     deadline: float
     outcome: Outcome
     sent: bool = False
+    told: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits for it, any more."""
+        return self.told or self.outcome.done()
 
     @property
     def can_be_sent_again(self) -> bool:
@@ -86,12 +93,19 @@ class _Waiting(msgspec.Struct, eq=False):
         return self.encoded.group.command_id is not None
 
     def settle(self, found: Appended | Exception) -> None:
-        if self.outcome.done():
+        if self.is_over:
             return
-        if isinstance(found, Exception):
-            self.outcome.set_exception(found)
-        else:
-            self.outcome.set_result(found)
+        self.told = True
+        try:
+            if isinstance(found, Exception):
+                self.outcome.set_exception(found)
+            else:
+                self.outcome.set_result(found)
+        except Exception as error:  # noqa: BLE001 - else the call would be made again
+            # Without the text and the trace, which may hold what the caller sent.
+            logger.error(  # noqa: TRY400
+                "a caller cannot be told", reason=type(error).__name__
+            )
 
     def give_up(self) -> None:
         """Tell the caller what is known: nothing written, or nobody knows."""
@@ -184,9 +198,7 @@ class GroupCommitter:
             await lane.connected()
         except _TryAgain as trouble:
             await self._pause(trouble, self._waiting)
-            self._waiting = deque(
-                each for each in self._waiting if not each.outcome.done()
-            )
+            self._waiting = deque(each for each in self._waiting if not each.is_over)
             return False
         return True
 
@@ -205,7 +217,7 @@ class GroupCommitter:
     async def _commit(self, lane: "_Lane", batch: Sequence[_Waiting]) -> None:
         """Settle every group of `batch`, trying again where that is safe."""
         try:
-            while batch := [each for each in batch if not each.outcome.done()]:
+            while batch := [each for each in batch if not each.is_over]:
                 try:
                     await self._send(lane, batch)
                 except _TryAgain as trouble:
@@ -281,7 +293,7 @@ class GroupCommitter:
         for each in chain(*self._in_flight, self._waiting):
             if each.deadline <= now:
                 each.give_up()
-            elif not each.outcome.done():
+            elif not each.is_over:
                 next_deadline = min(each.deadline, next_deadline or each.deadline)
         self._sweep = (
             None

@@ -65,6 +65,9 @@ class SetClock:
     def now(self) -> datetime:
         return datetime.now(UTC) + timedelta(seconds=self.offset)
 
+    def seconds(self) -> float:
+        return self.now().timestamp()
+
 
 @pytest.mark.parametrize("offset", [60, -60, 3600, -3600])
 async def test_a_replica_with_a_wrong_clock_forgets_no_assertion_early(

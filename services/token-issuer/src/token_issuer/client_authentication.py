@@ -5,7 +5,6 @@ there is refused only after a look at the log as it is now: unknown is not no.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 
 import msgspec
 
@@ -44,7 +43,7 @@ class ClientAuthentication:
         self._issuer = issuer
 
     async def authenticate(
-        self, form: Mapping[str, str], arrived_at: datetime
+        self, form: Mapping[str, str], arrived_at: float
     ) -> AuthenticatedClient:
         """Who sent `form`, or an `OAuthError`. Spends nothing."""
         return self.verify(await self.find(form), arrived_at)
@@ -69,9 +68,7 @@ class ClientAuthentication:
         """As `find`, from what is known now; nothing if the logs are to be asked."""
         return self._look_up(assertion)
 
-    def verify(
-        self, claimed: ClaimedClient, arrived_at: datetime
-    ) -> AuthenticatedClient:
+    def verify(self, claimed: ClaimedClient, arrived_at: float) -> AuthenticatedClient:
         """Believe the assertion, or raise an `OAuthError`. Does not wait."""
         self.require_signature(claimed)
         return self.judge_signed(claimed, arrived_at)
@@ -82,7 +79,7 @@ class ClientAuthentication:
         require_signature(claimed.assertion, recorded_public_key(key.pem, key.alg))
 
     def judge_signed(
-        self, claimed: ClaimedClient, arrived_at: datetime
+        self, claimed: ClaimedClient, arrived_at: float
     ) -> AuthenticatedClient:
         """The second half, after it."""
         verified = judge_signed_assertion(

@@ -68,5 +68,8 @@ class RateLimit:
             self._full_until.popitem(last=False)
 
     def _empty_at(self, name: str, now: float) -> float:
+        empty_at = self._full_until.get(name, now)
+        if empty_at <= now:
+            return now
         # However many came, a full bucket is all there is to wait for.
-        return min(max(self._full_until.get(name, now), now), now + MINUTE)
+        return min(empty_at, now + MINUTE)

@@ -109,13 +109,14 @@ def verify_assertion(
     key: VerificationKey,
     *,
     issuer: str,
-    arrived_at: datetime,
+    arrived_at: float,
 ) -> VerifiedAssertion:
     """Believe the assertion, or raise an `OAuthError`; `jti` is the caller's to spend.
 
     `key` is the one of that app which the assertion names; `arrived_at` is when the
-    request did. Time is judged last, so that the two refusals that a client answers by
-    setting its clock are given only when its clock is the cause.
+    request did, in seconds since the epoch. Time is judged last, so that the two
+    refusals that a client answers by setting its clock are given only when its clock is
+    the cause.
     """
     require_signature(assertion, key)
     return judge_signed_assertion(assertion, issuer=issuer, arrived_at=arrived_at)
@@ -130,13 +131,13 @@ def require_signature(assertion: UnverifiedAssertion, key: VerificationKey) -> N
 
 
 def judge_signed_assertion(
-    assertion: UnverifiedAssertion, *, issuer: str, arrived_at: datetime
+    assertion: UnverifiedAssertion, *, issuer: str, arrived_at: float
 ) -> VerifiedAssertion:
     """The other half, after it."""
     _require_type(assertion.jws.header.typ)
     _require_audience(assertion.claims.aud, issuer)
     _require_issuer(assertion.claims, issuer)
-    expires = _require_time(assertion.claims, arrived_at.timestamp())
+    expires = _require_time(assertion.claims, arrived_at)
     return VerifiedAssertion(
         client_id=assertion.client_id,
         kid=assertion.kid,
@@ -186,7 +187,8 @@ def _require_time(claims: ClientAssertionClaims, now: float) -> float:
         raise InvalidClient("exp, iat and nbf must be dates") from None
     if iat is not None and not 0 < exp - iat <= _MAX_LIFE:
         raise InvalidClient("the client_assertion may live for 60 seconds at most")
-    if max(iat or 0.0, nbf or 0.0) > now + _LEEWAY:
+    latest = now + _LEEWAY
+    if (iat is not None and iat > latest) or (nbf is not None and nbf > latest):
         raise TokenUsedBeforeIssued
     if exp <= now - _LEEWAY:
         raise TokenIsExpired

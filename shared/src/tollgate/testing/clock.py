@@ -12,6 +12,9 @@ class FixedClock:
     def now(self) -> datetime:
         return self._now
 
+    def seconds(self) -> float:
+        return self._now.timestamp()
+
     def move(self, by: timedelta) -> None:
         """Let time pass, or with a negative `by` set the clock back."""
         self._now += by

@@ -37,7 +37,7 @@ def assertion(**claims: object) -> str:
 
 
 def verified(
-    text: str, *, arrived_at: datetime = AT, **parameters: str
+    text: str, *, arrived_at: float = NOW, **parameters: str
 ) -> VerifiedAssertion:
     unverified = read_assertion(form(text, **parameters))
     return verify_assertion(
@@ -101,7 +101,7 @@ class TestWhatClientsSend:
         key = signing_key(alg)
         text = client_assertion(key, client_id="app_1", issuer=ISSUER, now=NOW)
         assert verify_assertion(
-            read_assertion(form(text)), key.public, issuer=ISSUER, arrived_at=AT
+            read_assertion(form(text)), key.public, issuer=ISSUER, arrived_at=NOW
         )
 
 

@@ -84,7 +84,7 @@ class Exchange:
     def __init__(
         self,
         form: Mapping[str, str],
-        arrived_at: datetime,
+        arrived_at: float,
         caller: Caller,
         done: Outcome,
     ) -> None:
@@ -135,7 +135,7 @@ class ClientCredentialsGrant:
         self._from_scopes = Burst(*mint)
 
     async def grant(
-        self, form: Mapping[str, str], *, arrived_at: datetime, caller: Caller
+        self, form: Mapping[str, str], *, arrived_at: float, caller: Caller
     ) -> AccessTokenResponse:
         """A token for whoever sent `form`, or an `OAuthError`."""
         done = _new_future()

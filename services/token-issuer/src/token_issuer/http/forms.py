@@ -6,7 +6,6 @@ while, and whatever comes of it is counted.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
 from typing import Any, TypeAlias
 
 import msgspec
@@ -47,13 +46,14 @@ BODY_TIMEOUT = 10.0
 
 class FormRequest(msgspec.Struct, frozen=True, kw_only=True):
     """`arrived_at` is the moment by which the times of an assertion are judged, however
-    long the answer takes; `authorization` holds the fields of that name, all of them.
+    long the answer takes, in seconds since the epoch; `authorization` holds the fields
+    of that name, all of them.
     """
 
     application: web.Application
     form: Mapping[str, str]
     caller: Caller
-    arrived_at: datetime
+    arrived_at: float
     authorization: tuple[str, ...]
 
 
@@ -104,7 +104,7 @@ async def _answer_or_failure(request: web.Request, handler: FormHandler) -> Any:
 
 async def _answer(request: web.Request, handler: FormHandler) -> Any:  # noqa: ANN401 - a Struct
     application, headers = request.app, request.headers
-    arrived_at = application[clock].now()
+    arrived_at = application[clock].seconds()
     caller = admit(request, application)
     form = request[FORM] = parse_form(
         await _body_of(request), headers.get("Content-Type")

@@ -8,7 +8,6 @@ the application to decide, to answer, to log and to count.
 import asyncio
 import time
 from collections.abc import Collection, Mapping
-from datetime import datetime
 from email.utils import formatdate
 from typing import NamedTuple
 
@@ -149,7 +148,7 @@ class _Asking:
         connection: Connection,
     ) -> None:
         self._started = time.perf_counter()
-        self._arrived_at: datetime = surroundings.clock.now()
+        self._arrived_at = surroundings.clock.seconds()
         self._front = front
         self._surroundings = surroundings
         self._head = head

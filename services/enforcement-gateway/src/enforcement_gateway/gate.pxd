@@ -33,6 +33,7 @@ cdef class Gate:
     cpdef bint admits_plainly(self, KnownToken token, str write_key) except -1
     @cython.locals(view=View, wall=double)
     cpdef _decide(self, asked)
-    @cython.locals(view=View, write_key=str)
     cpdef refuses(self, token, bytes body)
+    @cython.locals(view=View, write_key=str)
+    cpdef refuses_new(self, token, bytes body)
     cpdef confirm(self, waiting, reason)

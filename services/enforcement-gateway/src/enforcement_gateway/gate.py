@@ -228,6 +228,12 @@ class Gate:
                 return None
         elif not isinstance(token, Reason):
             return None
+        return self.refuses_new(token, body)
+
+    def refuses_new(
+        self, token: bytes | Reason, body: bytes
+    ) -> Reason | UnverifiedAccessToken | None:
+        """As `refuses`, of a token that is not remembered."""
         view = self._view
         view.look()
         write_key = last_write_key(body)

@@ -27,7 +27,7 @@ from tollgate.strict_json import AmbiguousJson, decode_strictly, is_plain
 MAX_LENGTH = 8192
 _DOT = ord(".")  # whether octets are in octets costs more to ask
 _JSON_SPACE = b" \t\r\n"
-_OPENINGS = frozenset(
+OPENINGS = frozenset(
     encode_to_bytes(bytes((octet,)))[:1] for octet in b"{" + _JSON_SPACE
 )
 """What base64url of a JSON object begins with: of a brace, or of space before it."""
@@ -98,7 +98,7 @@ def split(token: bytes) -> tuple[bytes, bytes, bytes] | None:
 
     What comes in a flood mostly is none: so None, which costs less than to raise.
     """
-    if token[:1] not in _OPENINGS or len(token) > MAX_LENGTH:
+    if token[:1] not in OPENINGS or len(token) > MAX_LENGTH:
         return None
     header, _, rest = token.partition(b".")
     payload, _, signature = rest.partition(b".")

@@ -39,7 +39,7 @@ PEERS = [
     Peer(address=b"192.0.2.7", is_tls=False, trusted=False),
     Peer(address=b"192.0.2.8", is_tls=True, trusted=True),
 ]
-TOKEN = b"aaaa.bbbb.cccc"
+TOKEN = b"eyJa.bbbb.cccc"
 
 
 def verified(jti: str) -> KnownToken:
@@ -178,7 +178,7 @@ class TestFits:
 
     @pytest.mark.parametrize(
         "fill",
-        [b"", b"a b", b"a,b", b"a\x00", b"=a", b"a\r", b"a\nX: y", b"a\xe9"],
+        [b"", b"a b", b"a,b", b"a\x00", b"=", b"=a", b"a\r", b"a\nX: y", b"a\xe9"],
     )
     def test_what_is_no_token_does_not(self, fill) -> None:
         head = written([BEARER, LENGTH])
@@ -438,14 +438,14 @@ LINES = st.lists(
             b"Connection: close",
             b"Connection: x-custom",
             b"X-Custom: a",
-            b"X-Custom: Bearer aaaa.bbbb.cccc",
+            b"X-Custom: Bearer eyJa.bbbb.cccc",
             b"X-Length: 12",
             b"X-Forwarded-For: 198.51.100.1",
             b"X-Request-Id: 12",
             b"Traceparent:12",
             b"Connection: traceparent",
             b"Via: 1.0 proxy",
-            b"Proxy-Authorization: Bearer aaaa.bbbb.cccc",
+            b"Proxy-Authorization: Bearer eyJa.bbbb.cccc",
             b"Content_Length: 12",
         ]
     ),

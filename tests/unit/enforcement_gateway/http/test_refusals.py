@@ -70,6 +70,9 @@ class ToldGate(Gate):
         del token, body
         return self.refusal
 
+    def refuses_new(self, token: bytes | Reason, body: bytes) -> Reason | None:
+        return self.refuses(token, body)
+
     def decide(self, asked: Asked) -> Passed | Deny:
         self.decided_on.append(asked.token)
         return self.verdict
@@ -245,6 +248,14 @@ class TestAnswers:
         client.server.draining = True
         assert b"\r\nConnection: close\r\n" in client.ask()
         assert client.transport.closed
+
+    async def test_patience_with_a_client_begins_anew(self, client) -> None:
+        client.gate.refusal = Reason.TOKEN_MALFORMED
+        server = client.server
+        for _ in range(3):
+            server.start()  # which is a look at the clock
+            client.ask()
+            assert client.connection.deadline == server.clock + server.idle_seconds
 
     async def test_nothing_of_the_token_is_in_it(self, client) -> None:
         client.gate.refusal = Reason.TOKEN_MALFORMED

@@ -55,15 +55,17 @@ cdef class ServerConnection(Connection):
         request=bytes,
     )
     cpdef bint _pass_on(self, HeadTemplate template, bytes body) except -1
-    @cython.locals(token=bytes, end=bytes)
-    cpdef _look_closer(self, HeadTemplate template, bytes data, Py_ssize_t at)
     @cython.locals(
         server=Server,
-        counters=Counters,
-        refusals=RefusalLog,
-        request_id=bytes,
+        token=bytes,
+        end=bytes,
         answer=PreparedDenial,
+        request_id=bytes,
+        counters=Counters,
+        denied=dict,
+        refusals=RefusalLog,
     )
-    cpdef bint _turn_away(self, Plan plan, reason) except -1
+    cpdef _turn_away(self, HeadTemplate template, bytes data, Py_ssize_t at)
+    cpdef _hand_over(self, HeadTemplate template, bytes body, look)
     cpdef Exchange _open_exchange(self, Plan plan, HeadTemplate template=*)
     cpdef Exchange _taken_up(self)

@@ -20,6 +20,7 @@ from enforcement_gateway.http.plans import Plan, plan_of
 from enforcement_gateway.http.responses import CONTINUE, denial
 from enforcement_gateway.http.server import LINGER_SECONDS, Server
 from enforcement_gateway.upstream.answers import AnswerHead, AnswerSource, KnownHead
+from tollgate.oauth.access_tokens import UnverifiedAccessToken
 
 MAX_PIPELINED = 64 * 1024
 """Octets that are read ahead of the answer under way."""
@@ -369,7 +370,7 @@ class ServerConnection(Connection):
         if not missing:
             self._skipped_line = False
             if template.known is None and template.is_everyday:
-                self._look_closer(template, data, at)
+                self._turn_away(template, data, at)
                 return True
             body = data[at:]
             self._state = _BUSY
@@ -410,36 +411,32 @@ class ServerConnection(Connection):
         pool.send(request, self)
         return True
 
-    def _look_closer(self, template: HeadTemplate, data: bytes, at: int) -> None:
-        """A request whose token nobody has verified: perhaps it is plainly refused.
+    def _turn_away(self, template: HeadTemplate, data: bytes, at: int) -> None:
+        """Refuse a request at once, the way of a flood: nothing is made but the answer.
 
-        Its body begins `at`. What refuses looks at the end of it, and needs no copy.
+        Its token is none that was verified, and its body begins `at`; what refuses it
+        looks at the end of that, and needs no copy. An exchange goes on where there is
+        more to do, and answers as this (ADR 35): the token may be good, the logs have
+        to be read first, the connection ends, or the answer is not written yet.
         """
+        server = self._server
         token = template.token
         assert token is not None  # noqa: S101 - a request of every day has one
         end = data if template.length > _READ_BY_GATE else data[at:]
-        look = self._server.gate.refuses(token, end)
-        if not isinstance(look, Reason) or not self._turn_away(template.plan, look):
-            self._state = _BUSY
-            self.deadline = _FOREVER
-            self._open_exchange(template.plan, template).run_plain(data[at:], look)
-
-    def _turn_away(self, plan: Plan, reason: Reason) -> bool:
-        """Answer at once, the way of a flood: with nothing made that is not sent.
-
-        False where an exchange has more to do, which answers as this (ADR 35): the logs
-        have to be read first, the connection ends, or the answer is not written yet.
-        """
-        server = self._server
-        answer = plan.denials.get(reason)
+        look = server.gate.refuses_new(token, end)
+        answer = template.plan.denials.get(look) if isinstance(look, Reason) else None
         if answer is None or answer.is_of_the_unknown or server.draining:
-            return False
+            self._hand_over(template, data[at:], look)
+            return
         request_id = server.new_request_id()
-        if answer.id_size != len(request_id):
-            return False  # the id was for nobody
+        if answer.id_size != len(request_id):  # which was for nobody then
+            self._hand_over(template, data[at:], look)
+            return
         counters = server.counters
         counters.requests += 1
-        counters.denied[reason] = counters.denied.get(reason, 0) + 1
+        denied = counters.denied
+        reason = answer.reason
+        denied[reason] = denied.get(reason, 0) + 1
         refusals = server.refusals
         if refusals.lines_left:
             refusals.tell(reason, answer.status, request_id, self.peer.address)
@@ -448,7 +445,17 @@ class ServerConnection(Connection):
         self._transport.write(answer.filled(request_id))
         if not self.is_congested:
             self.deadline = server.clock + server.idle_seconds
-        return True
+
+    def _hand_over(
+        self,
+        template: HeadTemplate,
+        body: bytes,
+        look: Reason | UnverifiedAccessToken | None,
+    ) -> None:
+        """Have an exchange go on with a plain request; `look` is what the gate said."""
+        self._state = _BUSY
+        self.deadline = _FOREVER
+        self._open_exchange(template.plan, template).run_plain(body, look)
 
     def _open_exchange(
         self, plan: Plan, template: HeadTemplate | None = None

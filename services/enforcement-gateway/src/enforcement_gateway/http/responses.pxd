@@ -10,6 +10,7 @@ cdef class Dates:
 
 
 cdef class PreparedDenial:
+    cdef readonly object reason
     cdef readonly long status
     cdef readonly Py_ssize_t id_size
     cdef readonly bint is_of_the_unknown

@@ -81,11 +81,13 @@ class PreparedDenial:
         "_start",
         "id_size",
         "is_of_the_unknown",
+        "reason",
         "status",
     )
 
     def __init__(
         self,
+        reason: Reason,
         status: int,
         id_size: int,
         start: bytes,
@@ -93,6 +95,7 @@ class PreparedDenial:
         *,
         is_of_the_unknown: bool,
     ) -> None:
+        self.reason = reason
         self.status = status
         self.id_size = id_size
         self.is_of_the_unknown = is_of_the_unknown
@@ -164,6 +167,7 @@ def prepared_denial(
     )
     entry = DENIALS[reason]
     return PreparedDenial(
+        reason,
         status_of(entry, resends=resends),
         id_size,
         start,

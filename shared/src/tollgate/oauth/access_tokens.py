@@ -132,7 +132,8 @@ class Reader:
     `audiences` are the doors of which a token must name one; None is for the issuer,
     who looks at tokens of every door. What claims begin with is remembered: in a flood
     most say the same up to their audience, and then they need not be decoded.
-    `remembered` is of such beginnings, in base64url.
+    `remembered` is of such beginnings, in base64url. Claims that nothing was wrong with
+    are kept until others come: who is refused for his signature mostly tries again.
     """
 
     def __init__(self, issuer: str, audiences: AbstractSet[str] | None) -> None:
@@ -140,6 +141,9 @@ class Reader:
         self._audiences = audiences
         self.remembered: dict[bytes, TokenRefusal | None] = {}
         self._sizes: tuple[int, ...] = ()  # of them, in characters
+        self._last: bytes | None = None  # claims, in base64url
+        self._payload = b""  # the same decoded
+        self._exp = 0.0  # of theirs
 
     def read(
         self,
@@ -177,9 +181,16 @@ class Reader:
         kid = header.kid or ""
         if kid not in keys:
             return _UNKNOWN_KEY
-        refusal = self._rule_out(body)
-        if refusal is not None:
-            return refusal
+        if body != self._last:
+            refusal = self._rule_out(body) or self._read_words(body)
+            if refusal is not None:
+                return refusal
+        if now is not None and now() >= self._exp + LEEWAY:
+            return _EXPIRED
+        return _unverified(token, header, keys[kid], self._payload, signature)
+
+    def _read_words(self, body: bytes) -> TokenRefusal | None:
+        """Why it is no token for here by its claims; else they are kept."""
         try:
             payload = octets_of(body)
             words = decode_access_token_words(payload)
@@ -189,9 +200,8 @@ class Reader:
             return _WRONG_ISSUER
         if self._is_for_others(words.aud):
             return _WRONG_AUDIENCE
-        if now is not None and now() >= words.exp + LEEWAY:
-            return _EXPIRED
-        return _unverified(token, header, keys[kid], payload, signature)
+        self._last, self._payload, self._exp = body, payload, words.exp
+        return None
 
     def _rule_out(self, body: bytes) -> TokenRefusal | None:
         """Why it is no token for here, if the beginning of the claims says so.

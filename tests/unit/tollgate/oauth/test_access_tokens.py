@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
-from tollgate.oauth import base64url
+from tollgate.oauth import access_tokens, base64url
 from tollgate.oauth.access_tokens import (
     MAX_BEGINNINGS,
     MAX_SIZES,
@@ -400,6 +400,76 @@ class TestBeginnings:
             assert read(shown.encode(), reader) is TokenRefusal.WRONG_ISSUER
             assert len(reader.remembered) <= MAX_BEGINNINGS
             assert len({len(each) for each in reader.remembered}) <= MAX_SIZES
+
+
+EXP = NOW + 86_400
+CLAIMS_TEXTS = st.sampled_from(
+    [
+        base64url.encode(text)
+        for text in (
+            msgspec.json.encode(CLAIMS),
+            msgspec.json.encode(msgspec.structs.replace(CLAIMS, exp=EXP + 100)),
+            msgspec.json.encode(
+                msgspec.structs.replace(CLAIMS, iss="https://e.example")
+            ),
+            msgspec.json.encode(msgspec.structs.replace(CLAIMS, aud="urn:elsewhere")),
+            b"{}",
+            b"",
+        )
+    ]
+)
+HEADS = st.sampled_from(
+    [
+        *4 * [TOKEN.partition(".")[0]],
+        *(
+            base64url.encode(json.dumps(header).encode())
+            for header in (
+                {"alg": "RS256", "kid": KEY.kid, "typ": "at+jwt"},
+                {"alg": "ES256", "kid": "another", "typ": "at+jwt"},
+                {"alg": "ES256", "kid": KEY.kid, "typ": "jwt"},
+            )
+        ),
+    ]
+)
+SIGNATURES = st.sampled_from(
+    [*2 * [TOKEN.rpartition(".")[2]], 86 * "A", 4 * "A", "A", "", "AA.AA", "="]
+)
+MOMENTS = st.sampled_from([NOW, EXP + 29.9, EXP + 30, EXP + 130])
+
+
+class TestClaimsThatComeAgain:
+    @settings(max_examples=300)
+    @given(
+        st.lists(st.tuples(HEADS, CLAIMS_TEXTS, SIGNATURES, MOMENTS), max_size=8),
+        st.sampled_from([{TRACKING}, None]),
+    )
+    def test_they_are_judged_as_if_they_were_new(self, shown, audiences) -> None:
+        seasoned = Reader(ISSUER, audiences)
+        keys = {KEY.kid: KEY.public}
+        for head, claims, signature, moment in shown:
+            each = f"{head}.{claims}.{signature}".encode()
+            found = Reader(ISSUER, audiences).read(each, keys, lambda at=moment: at)
+            event(str(found) if isinstance(found, TokenRefusal) else "nothing wrong")
+            assert seasoned.read(each, keys, lambda at=moment: at) == found
+
+    def test_a_key_that_is_gone_is_unknown_all_the_same(self) -> None:
+        reader = Reader(ISSUER, {TRACKING})
+        assert not isinstance(read(TOKEN.encode(), reader), TokenRefusal)
+        assert reader.read(TOKEN.encode(), {}) is TokenRefusal.UNKNOWN_KEY
+
+    def test_they_are_decoded_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        reader, others = Reader(ISSUER, {TRACKING}), TOKEN[:-86]
+        decoded = []
+        words = access_tokens.decode_access_token_words
+        monkeypatch.setattr(
+            access_tokens,
+            "decode_access_token_words",
+            lambda payload: decoded.append(payload) or words(payload),
+        )
+        for signature in (86 * "A", 85 * "B" + "A", TOKEN[-86:]):
+            found = read((others + signature).encode(), reader)
+            assert found.signature == base64url.decode(signature)
+        assert len(decoded) == 1
 
 
 class TestTime:

@@ -52,21 +52,27 @@ class ClientAuthentication:
         """Whose signature is to be verified, or an `OAuthError`."""
         assertion = read_assertion(form)
         await self._knowledge.become_fresh()
-        found = self._look_up(assertion)
+        found = self.look_up(assertion)
         if found is None:
             await self._knowledge.refresh()
-            found = self._look_up(assertion)
+            found = self.look_up(assertion)
         if found is None:
             raise client_authentication_failed()
         return found
 
     def knows_enough(self) -> bool:
-        """Whether `find_at_once` may be asked at the moment."""
+        """Whether `look_up` may be asked at the moment."""
         return self._knowledge.view.fresh()
 
-    def find_at_once(self, assertion: UnverifiedAssertion) -> ClaimedClient | None:
+    def look_up(self, assertion: UnverifiedAssertion) -> ClaimedClient | None:
         """As `find`, from what is known now; nothing if the logs are to be asked."""
-        return self._look_up(assertion)
+        app = self._knowledge.registry.apps.get(assertion.client_id)
+        if app is None or not app.exists:
+            return None
+        key = app.keys.get(assertion.kid)
+        if key is None:
+            return None
+        return ClaimedClient(app=app, key=key, assertion=assertion)
 
     def verify(self, claimed: ClaimedClient, arrived_at: float) -> AuthenticatedClient:
         """Believe the assertion, or raise an `OAuthError`. Does not wait."""
@@ -86,12 +92,3 @@ class ClientAuthentication:
             claimed.assertion, issuer=self._issuer, arrived_at=arrived_at
         )
         return AuthenticatedClient(app=claimed.app, key=claimed.key, assertion=verified)
-
-    def _look_up(self, assertion: UnverifiedAssertion) -> ClaimedClient | None:
-        app = self._knowledge.registry.apps.get(assertion.client_id)
-        if app is None or not app.exists:
-            return None
-        key = app.keys.get(assertion.kid)
-        if key is None:
-            return None
-        return ClaimedClient(app=app, key=key, assertion=assertion)

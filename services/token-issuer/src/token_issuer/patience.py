@@ -5,7 +5,6 @@ most trouble (a database that restarts, a projection that catches up) is over so
 """
 
 import asyncio
-from collections import OrderedDict
 from datetime import timedelta
 from types import TracebackType
 from typing import Protocol
@@ -35,7 +34,7 @@ class Patience:
     def __init__(self, limit: timedelta, max_held: int = MAX_HELD) -> None:
         self._limit = limit.total_seconds()
         self._max_held = max_held
-        self._due: OrderedDict[Held, float] = OrderedDict()
+        self._due: dict[Held, float] = {}
         """When patience ends with those it has not ended with yet, the first first."""
         self._timer: asyncio.TimerHandle | None = None
         self.held = 0

@@ -168,7 +168,7 @@ class ClientCredentialsGrant:
         exchange.assertion = read_assertion(exchange.form)
 
     def _find(self, exchange: Exchange) -> None:
-        claimed = self._clients.find_at_once(exchange.assertion)
+        claimed = self._clients.look_up(exchange.assertion)
         if claimed is None:
             raise NotAtOnce
         scope = exchange.form.get("scope")

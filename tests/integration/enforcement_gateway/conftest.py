@@ -163,7 +163,8 @@ class World:
         known = self.view.registry.write_keys[write_key]
         dead = WriteKey(source=known.source, live=False)
         self.view.registry.write_keys[write_key] = dead
-        self.view.registry.asked.pop(write_key, None)  # as the fold does
+        if known.guard is not None:
+            known.guard.end_lead()  # as the fold does
 
     def token(
         self,

@@ -39,7 +39,7 @@ from tollgate.events.tokens import (
 from tollgate.oauth.scopes import Scope
 from tollgate.registry.oauth_app import OAuthApp
 from tollgate.registry.source import Source
-from tollgate.registry.state import RegistryState
+from tollgate.registry.state import Lead, RegistryState
 from tollgate.state_parts import PART, in_parts, shape_of
 from tollgate.testing.memory_log import START, MemoryLog
 from tollgate.tokens.state import TokensState
@@ -270,30 +270,43 @@ def test_what_was_asked_about_leads_to_what_it_would_lead_to_now(
     facts: Facts, asked: list[list[str]]
 ) -> None:
     state, log = RegistryState(), MemoryLog()
+    led = dict[str, Lead]()
     for number, fact in enumerate(facts):
         extend(state, log, [fact])
-        for write_key, lead in list(state.asked.items()):
+        for write_key, lead in led.items():
             if lead.holds:
                 assert state.lead_of(write_key) is lead
                 missing = OAuthApp(id=lead.app.id)
                 assert lead.app is state.apps.get(lead.app.id) or lead.app == missing
         for write_key in asked[number % len(asked)]:
-            lead = state.lead_of(write_key)
-            assert lead is None or lead.holds
-            assert state.asked.get(write_key) is lead
+            told = state.lead_of(write_key)
+            if told is not None:
+                assert told.holds
+                led[write_key] = told
 
 
-def test_few_write_keys_are_remembered_to_have_been_asked_about(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("fact", "app_id"),
+    [
+        (("source-src_2", WriteKeyAdded(write_key="1")), "app_2"),
+        (("source-src_1", WriteKeyDeleted(write_key="1")), None),
+        (("source-src_1", OAuthAppConnected(app_id="app_3")), "app_3"),
+        (("source-src_1", EnforcementChanged(mode=Enforcement.OFF)), None),
+    ],
+)
+def test_what_a_key_was_told_to_lead_to_holds_until_it_leads_elsewhere(
+    fact: tuple[str, Event], app_id: str | None
 ) -> None:
-    monkeypatch.setattr("tollgate.registry.state.MAX_ASKED", 2)
-    state = RegistryState()
-    extend(state, MemoryLog(), BEGUN)
-    for write_key in "123":
-        lead = state.lead_of(write_key)
-        assert lead is not None
-        assert lead.app.id == f"app_{write_key}"
-    assert list(state.asked) == ["3"]
+    state, log = RegistryState(), MemoryLog()
+    extend(state, log, BEGUN)
+    told = state.lead_of("1")
+    assert told is not None
+    extend(state, log, [("source-src_3", EnforcementChanged(mode=Enforcement.REPORT))])
+    assert told.holds
+    extend(state, log, [fact])
+    assert not told.holds
+    now = state.lead_of("1")
+    assert (None if now is None else now.app.id) == app_id
 
 
 def test_a_source_that_is_created_again_begins_anew() -> None:

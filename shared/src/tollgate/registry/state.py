@@ -44,7 +44,10 @@ class Workspace(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=
 
 
 class Lead(msgspec.Struct, gc=False):
-    """An app that a decision was led to; it `holds` for as long as the app is that."""
+    """An app that decisions are led to by write keys.
+
+    It `holds` for as long as the app is that, and all keys that led here lead here.
+    """
 
     app: OAuthApp
     holds: bool = True
@@ -61,8 +64,12 @@ class CurrentApp(msgspec.Struct, gc=False):
     lead: Lead | None = None
 
     def become(self, app: OAuthApp) -> None:
-        """What was told of the app before holds no more."""
         self.app = app
+        if self.lead is not None:
+            self.end_lead()
+
+    def end_lead(self) -> None:
+        """What was told of the app, and of the keys that lead here, holds no more."""
         if self.lead is not None:
             self.lead.holds = False
             self.lead = None
@@ -137,9 +144,6 @@ _facts: msgspec.json.Decoder[tuple[int, str, RegistryEvent]] = msgspec.json.Deco
 )
 _OFF = Enforcement.OFF
 
-MAX_ASKED = 100_000
-"""Write keys of `RegistryState.asked`, which begins anew when it is full: 15 MB."""
-
 _encoder = msgspec.json.Encoder(order="deterministic", enc_hook=list)
 _decoder: msgspec.json.Decoder[_Part] = msgspec.json.Decoder(
     _Part, dec_hook=_source_ids
@@ -164,12 +168,10 @@ class RegistryState:
         self.access_tokens: dict[str, AccessToken] = {}
         self.sources: dict[str, Source] = {}
         self.write_keys: dict[str, WriteKey] = {}
-        self.asked: dict[str, Lead] = {}
-        """What write keys lead to that were asked about lately: as `lead_of` says now,
-        but for leads that hold no more. Small, where all there is fits in no cache."""
         self.apps: dict[str, OAuthApp] = {}
         self._current_apps: dict[str, CurrentApp] = {}
         self._unsettled: list[Source] = []
+        self._has_led = False  # nobody asks while a log is folded from its beginning
 
     def apply(self, recorded: RecordedEvent) -> None:
         """Fold in the next event of the log, or raise `UnreadableEvent`."""
@@ -191,7 +193,7 @@ class RegistryState:
     def lead_of(self, write_key: str) -> Lead | None:
         """The app whose tokens the source of a live key asks for, if it does for any's.
 
-        It is `asked` from now on, until what it leads to changes.
+        The key leads there for as long as that holds.
         """
         known = self.write_keys.get(write_key)
         if known is None or known.guard is None:
@@ -200,9 +202,7 @@ class RegistryState:
         lead = guard.lead
         if lead is None:
             lead = guard.lead = Lead(guard.app)
-        if len(self.asked) >= MAX_ASKED:
-            self.asked.clear()
-        self.asked[write_key] = lead
+            self._has_led = True
         return lead
 
     def reach(self, recorded_at: datetime) -> None:
@@ -285,17 +285,19 @@ class RegistryState:
         """Let the live keys of a source that was opened say what it asks for now."""
         leading = self._leading_to(source)
         if leading is not None:
+            before = leading.guard
             leading.live = not source.deleted
             leading.guard = self._guard_of(source)
-            if self.asked:
-                for write_key in source.write_keys:
-                    self.asked.pop(write_key, None)
+            if before is not None and leading.guard is not before:
+                before.end_lead()
 
     def _let_lead(self, write_key: str, leading: WriteKey) -> None:
         """Let the key lead there from now on, wherever it led before."""
+        if self._has_led:
+            before = self.write_keys.get(write_key)
+            if before is not None and before.guard is not None:
+                before.guard.end_lead()
         self.write_keys[write_key] = leading
-        if self.asked:
-            self.asked.pop(write_key, None)
 
     def _open_app(self, key: str) -> OAuthApp:
         """The app, for this fold to change in place: its own from here on."""

@@ -1,6 +1,8 @@
 # Types for the compiled build (ADR 26). The source beside it runs as it is.
 import cython
 
+from enforcement_gateway.domain cimport asked
+
 cdef object _OFF, _ENFORCE, _COMPROMISED
 
 
@@ -15,13 +17,13 @@ cdef class KnownToken
 cdef class Grounds:
     cdef object _registry
     cdef object _tokens
-    cdef readonly dict asked
+    cdef readonly list asked
     cdef readonly dict signing_keys
     cdef readonly dict cuts
     cdef readonly object revoked
 
     cpdef bint of(self, registry, tokens) except -1
-    cpdef lead_of(self, str write_key)
+    cpdef look_up(self, str write_key)
     @cython.locals(since=set)
     cpdef bint is_revoked(self, KnownToken token) except -1
 

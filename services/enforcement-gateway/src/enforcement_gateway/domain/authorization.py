@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from enforcement_gateway.domain import asked
 from enforcement_gateway.domain.denials import Reason
 from tollgate.events.registry import Enforcement
 from tollgate.oauth.access_tokens import TokenRefusal, VerifiedAccessToken
@@ -214,6 +215,7 @@ class Grounds:
     """Where an everyday yes is looked up: what a state keeps for as long as it lives.
 
     `of` says whether it is of these states, which are other objects after a rebuild.
+    `asked` are the write keys that were asked about lately.
     """
 
     __slots__ = (
@@ -228,7 +230,7 @@ class Grounds:
     def __init__(self, registry: RegistryState, tokens: TokensState) -> None:
         self._registry = registry
         self._tokens = tokens
-        self.asked = registry.asked
+        self.asked = asked.begun()
         self.signing_keys = tokens.signing_keys
         self.cuts = tokens.cuts
         self.revoked = tokens.revoked
@@ -236,9 +238,12 @@ class Grounds:
     def of(self, registry: RegistryState, tokens: TokensState) -> bool:
         return self._registry is registry and self._tokens is tokens
 
-    def lead_of(self, write_key: str) -> Lead | None:
-        """As the registry has it."""
-        return self._registry.lead_of(write_key)
+    def look_up(self, write_key: str) -> Lead | None:
+        """What a key leads to of which nothing that holds is in `asked`."""
+        lead = self._registry.lead_of(write_key)
+        if lead is not None:
+            asked.keep(self.asked, write_key, lead)
+        return lead
 
     def is_revoked(self, token: "KnownToken") -> bool:
         """Whether that single token is. It is looked for among all of them once."""
@@ -343,9 +348,9 @@ def admits_plainly(
     needs a clock is left to `is_plainly_timely`, to be asked after this. Property tests
     hold it to the rules.
     """
-    lead = grounds.asked.get(write_key)
+    lead = asked.found(grounds.asked, write_key)
     if lead is None or not lead.holds:
-        lead = grounds.lead_of(write_key)
+        lead = grounds.look_up(write_key)
         if lead is None:
             return False
     if (lead is not token.lead or demand is not token.demand) and not token.satisfies(

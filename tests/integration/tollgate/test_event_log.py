@@ -474,10 +474,12 @@ class Learned:
 
     def set_result(self, appended: Appended) -> None:
         assert self.learned is None
+        assert isinstance(appended, Appended)
         self.learned = appended
 
     def set_exception(self, error: Exception) -> None:
         assert self.learned is None
+        assert isinstance(error, Exception)
         self.learned = error
 
 

@@ -1,8 +1,6 @@
 # Types for the compiled build (ADR 26). The source beside it runs as it is.
 import cython
 
-from enforcement_gateway.domain cimport asked
-
 cdef object _OFF, _ENFORCE, _COMPROMISED
 
 
@@ -17,7 +15,7 @@ cdef class KnownToken
 cdef class Grounds:
     cdef object _registry
     cdef object _tokens
-    cdef readonly list asked
+    cdef readonly dict asked
     cdef readonly dict signing_keys
     cdef readonly dict cuts
     cdef readonly object revoked

@@ -24,9 +24,9 @@ from tollgate.oauth.jws import (
     JwsHeader,
     MalformedJws,
     VerificationKey,
-    compact,
     octets_of,
     read_header,
+    sign,
     signing_input,
     split,
 )
@@ -133,7 +133,7 @@ class Reader:
     who looks at tokens of every door. What claims begin with is remembered: in a flood
     most say the same up to their audience, and then they need not be decoded.
     `remembered` is of such beginnings, in base64url. Claims that nothing was wrong with
-    are kept until others come: who is refused for his signature mostly tries again.
+    are kept until others come: who is refused for the signature mostly tries again.
     """
 
     def __init__(self, issuer: str, audiences: AbstractSet[str] | None) -> None:
@@ -330,10 +330,9 @@ def access_token_claims(
 
 def mint_access_token(claims: AccessTokenClaims, key: SigningKey) -> str:
     """The token that says `claims`, signed by the issuer."""
-    to_sign = access_token_to_sign(claims, key.public)
-    return compact(to_sign, key.sign(to_sign))
+    return sign(key, msgspec.json.encode(claims), typ=_TYPE)
 
 
 def access_token_to_sign(claims: AccessTokenClaims, key: PublicKey) -> bytes:
-    """What the private half of `key` signs of it."""
+    """What `mint_access_token` has the private half of `key` sign."""
     return signing_input(key, msgspec.json.encode(claims), typ=_TYPE)

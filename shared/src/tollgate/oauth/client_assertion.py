@@ -1,7 +1,8 @@
 """private_key_jwt: an app proves who it is with a signed assertion (RFC 7521, 7523).
 
-In two steps, since the key has to be found in between: `read_assertion` says whom the
-assertion claims to be from and which key it names; `verify_assertion` believes it.
+In steps, since the key has to be found in between: `read_assertion` says whom the
+assertion claims to be from and which key it names, `require_signature` that this key
+has signed it, and only then `judge_signed_assertion` believes it or not.
 Until the signature is verified every refusal reads the same, whatever the cause.
 """
 
@@ -104,26 +105,11 @@ def read_assertion(form: Mapping[str, str]) -> UnverifiedAssertion:
     return UnverifiedAssertion(claims.sub, jws.header.kid, jws, claims)
 
 
-def verify_assertion(
-    assertion: UnverifiedAssertion,
-    key: VerificationKey,
-    *,
-    issuer: str,
-    arrived_at: float,
-) -> VerifiedAssertion:
-    """Believe the assertion, or raise an `OAuthError`; `jti` is the caller's to spend.
-
-    `key` is the one of that app which the assertion names; `arrived_at` is when the
-    request did, in seconds since the epoch. Time is judged last, so that the two
-    refusals that a client answers by setting its clock are given only when its clock is
-    the cause.
-    """
-    require_signature(assertion, key)
-    return judge_signed_assertion(assertion, issuer=issuer, arrived_at=arrived_at)
-
-
 def require_signature(assertion: UnverifiedAssertion, key: VerificationKey) -> None:
-    """The half of `verify_assertion` that takes long: `key` has signed it."""
+    """Raise `InvalidClient` unless `key` has signed it.
+
+    `key` is the one of that app which the assertion names.
+    """
     try:
         verify(assertion.jws, key)
     except BadSignature:
@@ -133,7 +119,12 @@ def require_signature(assertion: UnverifiedAssertion, key: VerificationKey) -> N
 def judge_signed_assertion(
     assertion: UnverifiedAssertion, *, issuer: str, arrived_at: float
 ) -> VerifiedAssertion:
-    """The other half, after it."""
+    """Believe one whose signature is good, or raise an `OAuthError`.
+
+    `arrived_at` is when the request did, in seconds since the epoch; `jti` is the
+    caller's to spend. Time is judged last, so that the two refusals that a client
+    answers by setting its clock are given only when its clock is the cause.
+    """
     _require_type(assertion.jws.header.typ)
     _require_audience(assertion.claims.aud, issuer)
     _require_issuer(assertion.claims, issuer)

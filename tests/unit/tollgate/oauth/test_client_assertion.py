@@ -12,10 +12,12 @@ from tollgate.oauth.algorithms import Algorithm
 from tollgate.oauth.client_assertion import (
     CLIENT_ASSERTION_TYPE,
     VerifiedAssertion,
+    judge_signed_assertion,
     read_assertion,
-    verify_assertion,
+    require_signature,
 )
 from tollgate.oauth.errors import InvalidClient, InvalidRequest, OAuthError
+from tollgate.oauth.signing_keys import SigningKey
 from tollgate.testing.keys import signing_key
 from tollgate.testing.tokens import client_assertion, signed
 
@@ -39,10 +41,16 @@ def assertion(**claims: object) -> str:
 def verified(
     text: str, *, arrived_at: float = NOW, **parameters: str
 ) -> VerifiedAssertion:
-    unverified = read_assertion(form(text, **parameters))
-    return verify_assertion(
-        unverified, KEY.public, issuer=ISSUER, arrived_at=arrived_at
-    )
+    return verified_with(KEY, form(text, **parameters), arrived_at)
+
+
+def verified_with(
+    key: SigningKey, shown: Mapping[str, str], arrived_at: float = NOW
+) -> VerifiedAssertion:
+    """By the steps of the issuer, in their order."""
+    unverified = read_assertion(shown)
+    require_signature(unverified, key.public)
+    return judge_signed_assertion(unverified, issuer=ISSUER, arrived_at=arrived_at)
 
 
 def refusal(text: str, **parameters: str) -> OAuthError:
@@ -100,9 +108,7 @@ class TestWhatClientsSend:
     def test_every_kind_of_key(self, alg: Algorithm) -> None:
         key = signing_key(alg)
         text = client_assertion(key, client_id="app_1", issuer=ISSUER, now=NOW)
-        assert verify_assertion(
-            read_assertion(form(text)), key.public, issuer=ISSUER, arrived_at=NOW
-        )
+        assert verified_with(key, form(text))
 
 
 class TestRead:

@@ -14,6 +14,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
+from tollgate.eventlog import Outcome
+
 LOT = 20
 """Enough to keep the caches warm; with more the database would wait for its first."""
 
@@ -22,14 +24,7 @@ class Work(Protocol):
     """Whoever asked is told by `done`; the last step tells it, or sees to that."""
 
     @property
-    def done(self) -> "Done": ...
-
-
-class Done(Protocol):
-    """An `asyncio.Future`, or what is told in the same way."""
-
-    def done(self) -> bool: ...
-    def set_exception(self, error: Exception, /) -> None: ...
+    def done(self) -> Outcome: ...
 
 
 WorkT = TypeVar("WorkT", bound=Work)

@@ -65,7 +65,7 @@ class CurrentApp(msgspec.Struct, gc=False):
 
     def become(self, app: OAuthApp) -> None:
         self.app = app
-        if self.lead is not None:
+        if self.lead is not None:  # a fold from the beginning is spared the call
             self.end_lead()
 
     def end_lead(self) -> None:

@@ -127,7 +127,8 @@ class Connection(web.RequestHandler):
         """Leave the request to the application, whether or not its client waits."""
         self._asking = None
         self._remind = remind
-        if self._force_close or self.transport is None:
+        if self._close or self._force_close or self.transport is None:
+            # aiohttp's task goes on with nothing more; a shutdown waits for this one.
             self._task_handler = self._loop.create_task(self._serve_the_last())
         else:
             self._request_in_progress = False
@@ -229,18 +230,14 @@ class Connection(web.RequestHandler):
         self._is_at_work = True
         self._messages.extend([*first, *self._held])
         self._held.clear()
-        sleeper, task = self._waiter, self._task_handler
-        if (sleeper is not None and sleeper.cancelled()) or (
-            task is not None and task.done()
-        ):
-            # Told to end while the front was at work: there is one more to answer.
-            self._task_handler = self._loop.create_task(self.start())
-        elif sleeper is not None and not sleeper.done():
+        sleeper = self._waiter
+        if sleeper is not None and not sleeper.done():
             sleeper.set_result(None)
 
     async def _serve_the_last(self) -> None:
         """For aiohttp's task, which goes on with nothing when it is to close.
 
+        What was read behind it is not answered, as aiohttp has it when it is told so.
         Who has hung up is served as well: else whoever does that before the answer
         could fail as often as they like, and nobody would count it.
         """

@@ -1,7 +1,7 @@
 """Requests answered in front of an application, and left to it, over one connection."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import cast
 
@@ -50,9 +50,11 @@ class Site:
         self.asked: list[Asking] = []
         self.left: list[str] = []
         self.may_answer = asyncio.Event()
+        self.at_shutdown: Callable[[], None] = lambda: None
         application = web.Application()
         application.router.add_route("*", "/{any:.*}", self._handle)
         application[FRONT] = self
+        application.on_shutdown.append(self._shut_down)
         self.runner = FrontRunner(application, shutdown_timeout=5.0)
 
     def asking(self, head: Head, connection: Connection) -> Asking | None:
@@ -67,6 +69,10 @@ class Site:
         asking = self.asked[count - 1]
         await until(lambda: asking.body is not None)
         return asking
+
+    async def _shut_down(self, _: web.Application) -> None:
+        """Connections have been told to end; the server is about to wait for them."""
+        asyncio.get_running_loop().call_soon(self.at_shutdown)
 
     async def _handle(self, request: web.Request) -> web.Response:
         self.left.append(request.path)
@@ -329,6 +335,30 @@ async def test_a_shutdown_waits_for_what_is_in_front(
             asking.leave("because")
         else:
             asking.answer("token")
+        answer = await client.answer()
+        assert answer.body == (b"/front because " if is_left else b"token")
+        with pytest.raises(ConnectionEnded):
+            await client.answer()
+        await ending
+
+
+@pytest.mark.parametrize("is_left", [False, True])
+async def test_what_a_shutdown_has_only_begun_with_is_answered(
+    site: Site, *, is_left: bool
+) -> None:
+    async with connected(site) as client:
+        await client.send(request("/front"))
+        asking = await site.begun()
+
+        def settle() -> None:
+            assert asking.is_told_to_end
+            if is_left:
+                asking.leave("because")
+            else:
+                asking.answer("token")
+
+        site.at_shutdown = settle
+        ending = asyncio.create_task(site.runner.cleanup())
         answer = await client.answer()
         assert answer.body == (b"/front because " if is_left else b"token")
         with pytest.raises(ConnectionEnded):

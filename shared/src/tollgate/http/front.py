@@ -80,7 +80,6 @@ class Connection(web.RequestHandler):
         "_body_timer",
         "_front",
         "_held",
-        "_is_at_work",
         "_remind",
         "_serving",
         "_taken",
@@ -95,7 +94,6 @@ class Connection(web.RequestHandler):
         super().__init__(server, loop=asyncio.get_running_loop(), **settings)
         self._serving = server
         self._front = front
-        self._is_at_work = False  # aiohttp, that is
         self._asking: Asking | None = None
         self._body_timer: asyncio.TimerHandle | None = None
         self._held: list[_Message] = []
@@ -110,15 +108,12 @@ class Connection(web.RequestHandler):
 
     def answer(self, octets: bytes) -> None:
         """Write a whole answer of HTTP/1.1, which keeps the connection."""
-        self._asking = None
-        self._request_in_progress = False
-        if self._handler_waiter is not None and not self._handler_waiter.done():
-            self._handler_waiter.set_result(None)
+        self._have_done()
         if self._parser is not None:
             self._parser.message_consumed()
         if self.transport is not None:
             self.transport.write(octets)
-            if self._close:
+            if self._is_to_end:
                 self.transport.close()
             elif self._held:
                 self._leave_what_was_read([])
@@ -127,15 +122,31 @@ class Connection(web.RequestHandler):
         """Leave the request to the application, whether or not its client waits."""
         self._asking = None
         self._remind = remind
-        if self._close or self._force_close or self.transport is None:
+        if self._is_to_end or self.transport is None:
             # aiohttp's task goes on with nothing more; a shutdown waits for this one.
             self._task_handler = self._loop.create_task(self._serve_the_last())
         else:
             self._request_in_progress = False
             self._leave_what_was_read([self._taken])
 
+    @property
+    def _is_to_end(self) -> bool:
+        return self._close or self._force_close
+
+    @property
+    def _is_asleep(self) -> bool:
+        """Whether aiohttp's task waits for a request; else it is not done with one."""
+        return self._waiter is not None and not self._waiter.done()
+
+    def _have_done(self) -> None:
+        """Nothing is in front any more, and nobody has to wait for it."""
+        self._asking = None
+        self._request_in_progress = False
+        if self._handler_waiter is not None and not self._handler_waiter.done():
+            self._handler_waiter.set_result(None)
+
     def data_received(self, data: bytes) -> None:
-        if self._is_at_work:
+        if not self._is_asleep:
             super().data_received(data)
             return
         sleeper, self._waiter = self._waiter, None  # what is read wakes nobody yet
@@ -160,31 +171,33 @@ class Connection(web.RequestHandler):
             super().resume_reading(resume_parser)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._stop_waiting_for_the_body()
-        is_woken = self._is_woken()
-        if is_woken:  # aiohttp's task would fail, as it has no more to do it with
-            self._taken = self._messages.popleft()
-            if self._task_handler is not None:
-                self._task_handler.cancel()
+        if self._body_timer is not None:  # the rest of it will never come
+            self._stop_waiting_for_the_body()
+            self._have_done()
+        last = self._last_of_those_woken_for()
+        if last is not None:
+            self._task_handler = last  # so that a shutdown waits for it
         super().connection_lost(exc)
-        if is_woken:
-            self._task_handler = self._loop.create_task(self._serve_the_last())
+        if last is not None:
+            self._task_handler = last
 
-    def _is_woken(self) -> bool:
-        """Whether aiohttp's task has been told of a whole request, and not begun."""
-        if not self._messages or self._waiter is None or not self._waiter.done():
-            return False
-        head, body = self._messages[0]
-        return isinstance(head, RawRequestMessage) and bool(body.is_eof())
+    def _last_of_those_woken_for(self) -> "asyncio.Task[None] | None":
+        """Serves what aiohttp's task has been told of and not begun with, if it is all
+        there. That task itself would fail: it has no more to do it with.
+        """
+        if not self._messages or self._waiter is None or self._task_handler is None:
+            return None
+        self._task_handler.cancel()
+        head, body = self._taken = self._messages.popleft()
+        if not isinstance(head, RawRequestMessage) or not body.is_eof():
+            return None
+        return self._loop.create_task(self._serve_the_last())
 
     async def _handle_request(self, request: Any, *args: Any) -> Any:  # noqa: ANN401 - as aiohttp has it
         remind, self._remind = self._remind, None
         if remind is not None:
             remind(request)
-        try:
-            return await super()._handle_request(request, *args)
-        finally:
-            self._is_at_work = bool(self._messages)
+        return await super()._handle_request(request, *args)
 
     def _take_or_leave(self) -> None:
         head, _ = message = self._messages[0]
@@ -227,12 +240,10 @@ class Connection(web.RequestHandler):
 
     def _leave_what_was_read(self, first: Sequence[_Message]) -> None:
         """Let aiohttp answer `first` and what was read after it."""
-        self._is_at_work = True
         self._messages.extend([*first, *self._held])
         self._held.clear()
-        sleeper = self._waiter
-        if sleeper is not None and not sleeper.done():
-            sleeper.set_result(None)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     async def _serve_the_last(self) -> None:
         """For aiohttp's task, which goes on with nothing when it is to close.

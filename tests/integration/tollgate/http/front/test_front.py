@@ -12,7 +12,7 @@ from aiohttp import web
 from tollgate.http import front
 from tollgate.http.front import FRONT, Connection, FrontRunner, Head
 from tollgate.testing.raw_http import ConnectionEnded, RawClient
-from tollgate.testing.waiting import until
+from tollgate.testing.waiting import PATIENCE, until
 
 WORD = web.RequestKey("word", str)
 
@@ -51,6 +51,7 @@ class Site:
         self.left: list[str] = []
         self.may_answer = asyncio.Event()
         self.at_shutdown: Callable[[], None] = lambda: None
+        self.when_answered: Callable[[], None] = lambda: None
         application = web.Application()
         application.router.add_route("*", "/{any:.*}", self._handle)
         application[FRONT] = self
@@ -79,6 +80,8 @@ class Site:
         if request.path == "/held":
             await self.may_answer.wait()
         body = await request.text()
+        # What is called next, before the connection is told that this is answered.
+        asyncio.get_running_loop().call_soon(self.when_answered)
         said = " ".join([request.path, request.get(WORD, "-"), body])
         return web.Response(text=said)
 
@@ -173,6 +176,21 @@ async def test_a_body_that_takes_long_is_waited_for_by_the_application(
             await client.send(octets)
             (await site.begun(2)).answer("token")
             assert (await client.answer()).body == b"token"
+
+
+async def test_what_was_left_is_not_taken_again_when_its_body_comes(
+    site: Site,
+) -> None:
+    octets = request("/front", "body")
+    with patience_for_a_body(60.0):
+        async with connected(site) as client:
+            await client.send(octets[:-2])
+            await until(lambda: site.asked)
+            (connection,) = site.connections()
+            connection._leave_unread()
+            connection.data_received(octets[-2:])  # before anybody has begun with it
+            assert (await client.answer()).body == b"/front - body"
+    assert len(site.asked) == 1
 
 
 async def test_what_is_left_is_answered_by_the_application_and_told_why(
@@ -320,6 +338,97 @@ async def test_the_application_sees_a_request_whose_client_has_just_gone(
         await client.send(b"")
     await until(lambda: site.left)
     assert site.left == ["/other"]
+
+
+@pytest.mark.parametrize(
+    "octets", [b"no http at all\r\n\r\n", request("/other", "x")[:-1]]
+)
+async def test_what_a_client_has_left_that_is_no_request_is_nobodys(
+    site: Site, octets: bytes
+) -> None:
+    async with connected(site) as client:
+        (connection,) = await until(site.connections)
+        task = connection._task_handler
+        assert task is not None
+        await until(lambda: connection._is_asleep)
+        connection.data_received(octets)
+        connection.connection_lost(None)
+        await client.send(b"")
+        await until(task.done)
+    assert task.cancelled()  # it has not failed
+    assert site.left == []
+
+
+async def test_a_shutdown_waits_for_a_request_whose_client_has_just_gone(
+    site: Site,
+) -> None:
+    async with connected(site) as client:
+        (connection,) = await until(site.connections)
+        await until(lambda: connection._is_asleep)
+        connection.data_received(request("/held"))
+        connection.connection_lost(None)
+        await client.send(b"")
+        await until(lambda: site.left)
+        assert site.connections() == [connection]  # those are waited for
+        site.may_answer.set()
+        await until(lambda: not site.connections())
+
+
+@pytest.mark.parametrize("is_left", [False, True])
+async def test_a_shutdown_waits_for_no_more_than_what_is_in_front(
+    site: Site, *, is_left: bool
+) -> None:
+    """Of a connection that came too late to be told to end before."""
+    async with connected(site) as client:
+        await client.send(request("/front"))
+        asking = await site.begun()
+        (connection,) = site.connections()
+        await client.send(request("/other"))
+        await until(lambda: connection._held)
+        ending = asyncio.create_task(connection.shutdown(None))
+        await until(lambda: connection._handler_waiter is not None)
+        if is_left:
+            asking.leave("because")
+        else:
+            asking.answer("token")
+        answer = await client.answer()
+        assert answer.body == (b"/front because " if is_left else b"token")
+        with pytest.raises(ConnectionEnded):
+            await client.answer()
+        async with asyncio.timeout(PATIENCE):
+            await ending
+    assert "/other" not in site.left
+
+
+async def test_a_shutdown_does_not_wait_for_a_body_that_will_not_come(
+    site: Site,
+) -> None:
+    with patience_for_a_body(60.0):
+        async with connected(site) as client:
+            await client.send(request("/front", "body")[:-1])
+            await until(lambda: site.asked)
+            (connection,) = site.connections()
+            ending = asyncio.create_task(connection.shutdown(None))
+            await until(lambda: connection._handler_waiter is not None)
+        async with asyncio.timeout(PATIENCE):
+            await ending
+    assert site.left == []
+
+
+async def test_what_comes_after_the_last_answer_is_not_begun_with(site: Site) -> None:
+    """The connection is told to end before aiohttp goes on to the next request."""
+    async with connected(site) as client:
+        (connection,) = await until(site.connections)
+
+        def ask_and_end() -> None:
+            connection.data_received(request("/front"))
+            connection.close()
+
+        site.when_answered = ask_and_end
+        assert (await client.ask(request("/other"))).body == b"/other - "
+        with pytest.raises(ConnectionEnded):
+            await client.answer()
+    assert site.asked == []
 
 
 @pytest.mark.parametrize("is_left", [False, True])

@@ -84,7 +84,9 @@ async def _rows(
 
 async def _revoke_some(site: Site, probes: Sequence[Probe], count: int) -> list[float]:
     """Seconds until each worker refused each of so many tokens."""
-    tokens = [await site.issuer.token_of(site.app) for _ in range(count)]
+    tokens = await asyncio.gather(
+        *(site.issuer.token_of(site.app) for _ in range(count))
+    )
     position = await site.tokens_position()
     latencies: list[float] = []
     for token in tokens:

@@ -43,12 +43,22 @@ async def fill(connection: Connection, log: str, count: int) -> None:
     """Put `count` events of its history into the empty log in the schema `log`."""
     rows = _rows(log, islice(HISTORIES[log](), count))
     last: tuple[object, ...] = ()
+    await connection.execute("SET statement_timeout = 0")  # for the index, the vacuum
     async with connection.transaction():
+        # Sorted once at the end, an index takes less than row by row.
+        await connection.execute(
+            f"ALTER TABLE {log}.events DROP CONSTRAINT events_stream_version"
+        )
         while block := list(islice(rows, BLOCK)):
             await connection.copy_records_to_table(
                 "events", schema_name=log, columns=_COLUMNS, records=block, timeout=60
             )
             last = block[-1]
+        await connection.execute(
+            f"ALTER TABLE {log}.events ADD CONSTRAINT events_stream_version"
+            " UNIQUE (stream, version)",
+            timeout=60,
+        )
         await connection.execute(
             f"UPDATE {log}.head SET position = $1, recorded_at = $2, hash = $3",  # noqa: S608
             last[0],

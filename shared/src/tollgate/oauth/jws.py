@@ -28,9 +28,9 @@ MAX_LENGTH = 8192
 _DOT = ord(".")  # whether octets are in octets costs more to ask
 _JSON_SPACE = b" \t\r\n"
 OPENINGS = frozenset(
-    encode_to_bytes(bytes((octet,)))[:1] for octet in b"{" + _JSON_SPACE
+    encode_to_bytes(bytes((octet,)))[0] for octet in b"{" + _JSON_SPACE
 )
-"""What base64url of a JSON object begins with: of a brace, or of space before it."""
+"""Octets that base64url of a JSON object begins with: a brace, or space before it."""
 
 
 class JwsRefused(Exception):
@@ -98,7 +98,7 @@ def split(token: bytes) -> tuple[bytes, bytes, bytes] | None:
 
     What comes in a flood mostly is none: so None, which costs less than to raise.
     """
-    if token[:1] not in OPENINGS or len(token) > MAX_LENGTH:
+    if not token or token[0] not in OPENINGS or len(token) > MAX_LENGTH:
         return None
     header, _, rest = token.partition(b".")
     payload, _, signature = rest.partition(b".")

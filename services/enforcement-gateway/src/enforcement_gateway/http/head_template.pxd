@@ -33,6 +33,7 @@ cdef class HeadTemplate:
     cdef bytes _rest
     cdef Py_ssize_t _rest_size
     cdef Py_ssize_t _token_end
+    cdef Py_ssize_t _end
     cdef bytes _filled
 
     @cython.locals(at=Py_ssize_t, end=Py_ssize_t, token=bytes)
@@ -50,7 +51,7 @@ cdef class HeadTemplate:
 
     cdef Py_ssize_t _read_end(self, bytes data, Py_ssize_t at) except -1
 
-    @cython.locals(digits=bytes, end=Py_ssize_t)
+    @cython.locals(digits=bytes, end=Py_ssize_t, at=Py_ssize_t)
     cdef Py_ssize_t _read_length(self, bytes data, Py_ssize_t start) except -1
 
     @cython.locals(token=bytes, end=Py_ssize_t)

@@ -63,6 +63,7 @@ class HeadTemplate:
     __slots__ = (
         "_after",
         "_after_size",
+        "_end",
         "_filled",
         "_holes",
         "_is_usual",
@@ -116,7 +117,8 @@ class HeadTemplate:
         self._after = after
         self._after_size = len(after)
         # Of a usual head: what stands before its token, and between that and its
-        # length; where the token of the last one ended, what that was, and all behind.
+        # length; where the token of the last one ended, what that was, all behind it,
+        # and where the head ended with that: 0 if it was too long.
         self._is_usual = [kind for _, _, kind in holes] in _USUAL
         self._lead = self._middle = b""
         self._lead_size = self._middle_size = 0
@@ -126,7 +128,7 @@ class HeadTemplate:
                 pass
         self._token_end = 0
         self._filled = self._rest = b""
-        self._rest_size = 0
+        self._rest_size = self._end = 0
 
     @property
     def make(self) -> tuple[object, ...]:
@@ -150,7 +152,7 @@ class HeadTemplate:
         if not end or not data.startswith(self._lead):
             return self._fit_anew(data, sound)
         if data.startswith(self._rest, end):
-            at = end + self._rest_size
+            at = self._end
         elif data.startswith(self._middle, end):
             at = self._read_end(data, self._read_length(data, end + self._middle_size))
         else:
@@ -161,7 +163,7 @@ class HeadTemplate:
                 return 0
         elif self.known is None:
             self.known = sound.get(token)  # it may have been verified since
-        return at if at <= MAX_HEAD else 0
+        return at
 
     def _fit_anew(self, data: bytes, sound: Mapping[bytes, KnownToken]) -> int:
         """As `fit`, hole by hole."""
@@ -191,6 +193,7 @@ class HeadTemplate:
         at = self._read_end(data, at)
         if at and self._is_usual:
             self._token_end = at - self._rest_size
+            self._end = at
         return at
 
     def _read_end(self, data: bytes, at: int) -> int:
@@ -216,6 +219,8 @@ class HeadTemplate:
             self.length = int(digits)
             self._rest = self._middle + digits + self._after
             self._rest_size = len(self._rest)
+            at = self._token_end + self._rest_size
+            self._end = at if at <= MAX_HEAD else 0
         return end
 
     def _read_token(
@@ -239,10 +244,12 @@ class HeadTemplate:
         What is `sound` was held to that before. What does not begin as a JWS is not:
         it need not be looked for, which takes a hash of all of it.
         """
-        verified = sound.get(token) if token[:1] in OPENINGS else None
+        if not token:
+            return False
+        verified = sound.get(token) if token[0] in OPENINGS else None
         if verified is None:
             odd = find_first_not_of(token, _TOKEN_OCTETS)
-            if not token or (odd >= 0 and (not odd or token[odd:].strip(b"="))):
+            if odd >= 0 and (not odd or token[odd:].strip(b"=")):
                 return False
         self.token = self._filled = token
         self.known = verified

@@ -40,11 +40,17 @@ cdef class ServerConnection(Connection):
     cdef readonly object _transport
     cdef public double deadline
 
-    @cython.locals(template=HeadTemplate, at=Py_ssize_t)
+    @cython.locals(
+        server=Server,
+        template=HeadTemplate,
+        at=Py_ssize_t,
+        length=Py_ssize_t,
+        missing=Py_ssize_t,
+    )
     cpdef data_received(self, bytes data)
     cpdef _await_next(self)
-    @cython.locals(length=Py_ssize_t, missing=Py_ssize_t, body=bytes)
-    cpdef bint _begin_again(self, HeadTemplate template, bytes data, Py_ssize_t at) except -1
+    cpdef _begin_again(self, HeadTemplate template, bytes body)
+    cpdef _begin_body(self, HeadTemplate template, bytes start)
     @cython.locals(
         server=Server,
         counters=Counters,

@@ -128,8 +128,18 @@ class ServerConnection(Connection):
             if template is None:
                 template = self._template = self._server.templates.last_of(self.peer)
             if template is not None:
-                at = template.fit(data, self._server.gate.remembered)
-                if at and self._begin_again(template, data, at):
+                server = self._server
+                at = template.fit(data, server.gate.remembered)
+                length = template.length
+                missing = at + length - len(data)
+                if at and missing >= 0 and length <= server.max_body:
+                    self._patience = PATIENCE_WITH_TEMPLATES
+                    if missing:
+                        self._begin_body(template, data[at:])
+                    elif template.known is None and template.is_everyday:
+                        self._turn_away(template, data, at)
+                    else:
+                        self._begin_again(template, data[at:])
                     return
         elif state == _LINGER:
             self._lingered += len(data)
@@ -213,7 +223,7 @@ class ServerConnection(Connection):
         self._state = _HEAD
         self._transport.write(known.whole(self._request_id, body))
         if not self.is_congested:
-            self.deadline = server.clock + server.idle_seconds
+            self.deadline = server.idle_until
 
     def answer_whole(self, head: AnswerHead, body: bytes) -> None:
         exchange = self._taken_up()
@@ -360,32 +370,23 @@ class ServerConnection(Connection):
             template = self._server.templates.share(template, self.peer)
         self._template = template
 
-    def _begin_again(self, template: HeadTemplate, data: bytes, at: int) -> bool:
-        """A request whose head fits, and whose body begins `at`; False if it is odd."""
-        length = template.length
-        missing = length - (len(data) - at)
-        if missing < 0 or length > self._server.max_body:
-            return False
-        self._patience = PATIENCE_WITH_TEMPLATES
-        if not missing:
-            self._skipped_line = False
-            if template.known is None and template.is_everyday:
-                self._turn_away(template, data, at)
-                return True
-            body = data[at:]
-            self._state = _BUSY
-            self.deadline = _FOREVER
-            if not (template.is_everyday and self._pass_on(template, body)):
-                self._open_exchange(template.plan, template).run(body)
-            return True
+    def _begin_again(self, template: HeadTemplate, body: bytes) -> None:
+        """A whole request, whose head fits."""
+        self._skipped_line = False
+        self._state = _BUSY
+        self.deadline = _FOREVER
+        if not (template.is_everyday and self._pass_on(template, body)):
+            self._open_exchange(template.plan, template).run(body)
+
+    def _begin_body(self, template: HeadTemplate, start: bytes) -> None:
+        """A request whose head fits, and of whose body that much has come."""
         self._open_exchange(template.plan, template)
         self._state = _LENGTH
-        self._left = length
+        self._left = template.length
         self.deadline = self._server.clock + self._limits.body_seconds
-        self._buffer = data[at:]
-        if self._buffer:
+        self._buffer = start
+        if start:
             self._advance()
-        return True
 
     def _pass_on(self, template: HeadTemplate, body: bytes) -> bool:
         """Forward a request that is plainly admitted; False if it takes a closer look.
@@ -404,7 +405,7 @@ class ServerConnection(Connection):
         counters = server.counters
         counters.requests += 1
         counters.admitted += 1
-        request_id = self._request_id = server.new_request_id()
+        request_id = self._request_id = next(server.request_ids)
         request = template.outline.filled(
             known.client_id_octets, request_id, template.digits, body, template.values
         )
@@ -419,6 +420,7 @@ class ServerConnection(Connection):
         more to do, and answers as this (ADR 35): the token may be good, the logs have
         to be read first, the connection ends, or the answer is not written yet.
         """
+        self._skipped_line = False
         server = self._server
         token = template.token
         assert token is not None  # noqa: S101 - a request of every day has one
@@ -428,7 +430,7 @@ class ServerConnection(Connection):
         if answer is None or answer.is_of_the_unknown or server.draining:
             self._hand_over(template, data[at:], look)
             return
-        request_id = server.new_request_id()
+        request_id = next(server.request_ids)
         if answer.id_size != len(request_id):  # which was for nobody then
             self._hand_over(template, data[at:], look)
             return
@@ -444,7 +446,7 @@ class ServerConnection(Connection):
             refusals.left_out += 1
         self._transport.write(answer.filled(request_id))
         if not self.is_congested:
-            self.deadline = server.clock + server.idle_seconds
+            self.deadline = server.idle_until
 
     def _hand_over(
         self,

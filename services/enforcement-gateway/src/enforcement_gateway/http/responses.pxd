@@ -17,6 +17,7 @@ cdef class PreparedDenial:
     cdef bytes _start
     cdef list _rest
     cdef double _since
+    cdef double _until
     cdef list _dated
 
     cpdef bytes filled(self, bytes request_id)

@@ -79,6 +79,7 @@ class PreparedDenial:
         "_rest",
         "_since",
         "_start",
+        "_until",
         "id_size",
         "is_of_the_unknown",
         "reason",
@@ -101,14 +102,15 @@ class PreparedDenial:
         self.is_of_the_unknown = is_of_the_unknown
         self._start = start
         self._rest = around_ids
-        self._since = -1.0
+        self._since = self._until = -1.0
         self._dated: list[bytes] = []  # what stands around ids, with that date in it
 
     def filled(self, request_id: bytes) -> bytes:
-        if not self._since <= time.time() < self._since + 1:
+        if not self._since <= time.time() < self._until:
             first, *others = self._rest
             self._dated = [self._start + dates.line() + first, *others]
             self._since = dates.since
+            self._until = dates.since + 1
         return request_id.join(self._dated)
 
 

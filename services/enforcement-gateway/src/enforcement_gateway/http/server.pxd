@@ -16,6 +16,7 @@ cdef class Server:
     cdef readonly Py_ssize_t max_body
     cdef readonly double idle_seconds
     cdef readonly double clock
+    cdef readonly double idle_until
     cdef readonly bytes admin_prefix
     cdef public bint draining
     cdef readonly set connections
@@ -26,10 +27,8 @@ cdef class Server:
     cdef readonly object templates
     cdef object _trusted_proxies
     cdef bytes _prefix
-    cdef bytes _start_of_ids
-    cdef long long _requests
+    cdef readonly object request_ids
     cdef object _sweeper
     cdef object _emptied
 
-    @cython.locals(last=int)
     cpdef bytes new_request_id(self)

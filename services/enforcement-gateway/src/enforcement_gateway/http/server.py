@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
+from itertools import chain, count
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -59,13 +60,13 @@ class Server:
 
     `clock` is that of the loop at the next look at deadlines, which are counted from
     it: they are never early, and late by no more than the time between two looks.
+    `idle_until` is the deadline of a connection on which nothing is under way now.
+    `request_ids` are those to come, as `new_request_id` gives them.
     """
 
     __slots__ = (
         "_emptied",
         "_prefix",
-        "_requests",
-        "_start_of_ids",
         "_sweeper",
         "_trusted_proxies",
         "admin_prefix",
@@ -76,10 +77,12 @@ class Server:
         "draining",
         "gate",
         "idle_seconds",
+        "idle_until",
         "limits",
         "max_body",
         "reader",
         "refusals",
+        "request_ids",
         "signatures",
         "tasks",
         "templates",
@@ -102,6 +105,7 @@ class Server:
         self.max_body = limits.body
         self.idle_seconds = limits.idle_seconds
         self.clock = 0.0
+        self.idle_until = self.clock + self.idle_seconds
         self.admin_prefix = admin_prefix
         self.draining = False
         self.connections: set[ServerConnection] = set()
@@ -112,18 +116,13 @@ class Server:
         self.templates = Templates()
         self._trusted_proxies = trusted_proxies
         self._prefix = secrets.token_hex(8).encode() + b"-"
-        self._requests = 0
-        self._start_of_ids = self._prefix  # up to the last digit of those to come
+        self.request_ids = chain.from_iterable(map(self._sixteen_ids, count()))
         self._sweeper: asyncio.TimerHandle | None = None
         self._emptied = asyncio.Event()
 
     def new_request_id(self) -> bytes:
         """Unique without asking for random bits each time: they are counted."""
-        self._requests += 1
-        last = self._requests & 0xF
-        if not last:
-            self._start_of_ids = self._prefix + b"%x" % (self._requests >> 4)
-        return self._start_of_ids + _DIGITS[last]
+        return next(self.request_ids)
 
     def peer_of(self, transport: asyncio.BaseTransport) -> Peer:
         name = transport.get_extra_info("peername")
@@ -144,6 +143,11 @@ class Server:
         if self.draining and not self.connections:
             self._emptied.set()
 
+    def _sixteen_ids(self, number: int) -> list[bytes]:
+        """Those with all their digits but the last in common; the first is 1."""
+        start = self._prefix + b"%x" % number if number else self._prefix
+        return [start + digit for digit in (_DIGITS if number else _DIGITS[1:])]
+
     def _is_trusted(self, address: str) -> bool:
         if not self._trusted_proxies:
             return False
@@ -162,6 +166,7 @@ class Server:
         # A process that stood still was late itself: others get that time, too.
         forgiven = late if late > pause else 0.0
         self.clock = now + pause
+        self.idle_until = self.clock + self.idle_seconds
         self.refusals.renew(now)
         for connection in list(self.connections):
             connection.deadline += forgiven

@@ -32,6 +32,7 @@ HOT_PATH = (
     "http.refusal_log",
     "http.responses",
     "http.server",
+    "known_tokens",
     "upstream.answers",
     "upstream.connection",
     "upstream.forwarding",

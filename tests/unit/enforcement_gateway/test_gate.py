@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from enforcement_gateway.body.write_keys import read_write_keys_strictly
 from enforcement_gateway.counters import MAX_SAMPLES, Counters
 from enforcement_gateway.credentials import NONE, Authorization, Query
-from enforcement_gateway.domain.authorization import Deny, KnownToken
+from enforcement_gateway.domain.authorization import Deny
 from enforcement_gateway.domain.denials import DENIALS, Reason, Refused
 from enforcement_gateway.gate import Gate, Passed, write_keys_of
 from enforcement_gateway.http.routes import Door
@@ -149,8 +149,9 @@ class TestEnforce:
     def test_one_that_expired_after_it_was_verified_does_not(self, view) -> None:
         gate, bearer = gate_of(view), token()
         assert gate.decide(asked("enforced-key", bearer=bearer)) == Passed("app_1")
-        over = replace(gate.remembered[bearer].verified, exp=time.time() - 60)
-        gate.remembered[bearer] = KnownToken(over)
+        known = gate.remembered.get(bearer)
+        assert known is not None
+        gate.remembered.add(bearer, replace(known.verified, exp=time.time() - 60))
         verdict = gate.decide(asked("enforced-key", bearer=bearer))
         assert verdict == Deny(Reason.TOKEN_EXPIRED)
 

@@ -11,13 +11,14 @@ from enforcement_gateway.domain.authorization cimport (
     admits_plainly,
     is_enforced,
 )
+from enforcement_gateway.known_tokens cimport KnownTokens
 from enforcement_gateway.view cimport View
 
 
 cdef class Gate:
     cdef View _view
     cdef readonly object verifier
-    cdef readonly dict remembered
+    cdef readonly KnownTokens remembered
     cdef Counters _counters
     cdef object _audiences
     cdef bint _admit_unknown

@@ -224,7 +224,7 @@ class Gate:
         than `MAX_TAIL` may stand anything.
         """
         if isinstance(token, bytes):
-            if token in self.remembered:
+            if self.remembered.get(token) is not None:
                 return None
         elif not isinstance(token, Reason):
             return None

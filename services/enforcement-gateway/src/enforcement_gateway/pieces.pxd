@@ -1,6 +1,6 @@
 # The same as in the source beside it, which is not compiled, for modules that are.
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 cdef extern from "Python.h":
     void *item_of "PyTuple_GET_ITEM"(tuple pieces, Py_ssize_t index)
@@ -27,3 +27,10 @@ cdef inline bytes joined(tuple pieces):
         memcpy(at, start_of(piece), size_of(piece))
         at += size_of(piece)
     return made
+
+
+cdef inline bint begins(bytes octets, bytes piece, Py_ssize_t at) except -1:
+    cdef const char *start = octets
+    cdef const char *wanted = piece
+    cdef Py_ssize_t size = len(piece)
+    return 0 <= at <= len(octets) - size and memcmp(start + at, wanted, size) == 0

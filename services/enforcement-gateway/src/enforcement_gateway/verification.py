@@ -10,8 +10,9 @@ from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 from enforcement_gateway.clocks import wall
-from enforcement_gateway.domain.authorization import OF_TOKENS, KnownToken
+from enforcement_gateway.domain.authorization import OF_TOKENS
 from enforcement_gateway.domain.denials import Reason
+from enforcement_gateway.known_tokens import KnownTokens
 from enforcement_gateway.view import View
 from tollgate.oauth.access_tokens import (
     Reader,
@@ -67,8 +68,7 @@ class Verifier:
     ) -> None:
         """`audiences` are those of all doors here; without them it may name any."""
         self._reader = Reader(issuer, audiences)
-        self._max_remembered = remembered
-        self.remembered: dict[bytes, KnownToken] = {}
+        self.remembered = KnownTokens(remembered)
 
     def verify(self, token: bytes, keys: SigningKeys) -> VerifiedAccessToken | Reason:
         """What the issuer signed, which may be over soon, or why it is none."""
@@ -93,17 +93,8 @@ class Verifier:
         verified = read.verify()
         if isinstance(verified, TokenRefusal):
             return OF_TOKENS[verified]
-        self._remember(token, verified)
+        self.remembered.add(token, verified)
         return verified
-
-    def _remember(self, token: bytes, verified: VerifiedAccessToken) -> None:
-        """Forget the older half when full: no bookkeeping at each hit."""
-        if not self._max_remembered:
-            return
-        if len(self.remembered) >= self._max_remembered:
-            for oldest in list(self.remembered)[: (self._max_remembered + 1) // 2]:
-                del self.remembered[oldest]
-        self.remembered[token] = KnownToken(verified)
 
 
 MAX_AT_ONCE = 16

@@ -67,7 +67,7 @@ def grounds_of(registry: RegistryState) -> Grounds:
 
 def led_to(grounds: Grounds, write_key: str) -> Lead | None:
     """By a decision about a token that would pass at whatever the key leads to."""
-    token = KnownToken(VERIFIED)
+    token = KnownToken(b"token", VERIFIED)
     text = write_key.encode().decode()  # of its own, as each request has it
     assert admits_plainly(token, text, grounds, TO_TRACK) is (token.lead is not None)
     return token.lead

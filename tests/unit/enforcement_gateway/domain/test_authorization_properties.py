@@ -415,7 +415,7 @@ def test_an_everyday_yes_is_the_yes_of_the_rules(
     for stream, fact in opening() + later:
         logs.record(stream, fact)
     grounds = Grounds(logs.registry, logs.tokens)
-    if not plainly_admitted(KnownToken(token), write_key, grounds, demand):
+    if not plainly_admitted(KnownToken(b"token", token), write_key, grounds, demand):
         event("left to the rules")
         return
     event("an everyday yes")
@@ -452,7 +452,7 @@ def test_an_everyday_yes_forgets_nothing_that_happens(
     logs = FoldedLogs()
     logs.tokens.revoked = RevokedTokens(max_latest)
     grounds = Grounds(logs.registry, logs.tokens)
-    known = [KnownToken(token) for token in tokens]
+    known = [KnownToken(b"token", token) for token in tokens]
     said = set[bool]()
     for stream, fact in opening() + later:
         logs.record(stream, fact)
@@ -461,7 +461,11 @@ def test_an_everyday_yes_forgets_nothing_that_happens(
             says = plainly_admitted(token, write_key, grounds, demand)
             said.add(says)
             verified = token.verified
-            anew = KnownToken(verified), write_key, Grounds(again, logs.tokens)
+            anew = (
+                KnownToken(b"token", verified),
+                write_key,
+                Grounds(again, logs.tokens),
+            )
             assert says is plainly_admitted(*anew, demand)
             assert not says or admitted_by_the_rules(verified, write_key, logs, demand)
     event(f"says {' and '.join(sorted(map(str, said)))}")
@@ -493,7 +497,7 @@ def test_nothing_odd_is_an_everyday_yes(mode: Enforcement) -> None:
         exp=NOW + 1,
     )
     grounds = Grounds(logs.registry, logs.tokens)
-    assert plainly_admitted(KnownToken(token), "a1", grounds, TO_TRACK)
+    assert plainly_admitted(KnownToken(b"token", token), "a1", grounds, TO_TRACK)
 
 
 @given(

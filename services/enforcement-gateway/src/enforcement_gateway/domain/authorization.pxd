@@ -29,6 +29,7 @@ cdef class Grounds:
 @cython.no_gc  # it is in no cycle, and there are many
 cdef class KnownToken:
     # What is asked at every request stands together.
+    cdef readonly bytes text
     cdef readonly object lead
     cdef readonly Demand demand
     cdef readonly object signing_key

@@ -272,6 +272,7 @@ def _octets_of(client_id: str) -> bytes:
 class KnownToken:
     """A verified token as `admits_plainly` asks about it, at every request.
 
+    `text` is the token itself.
     `lead`, `demand` and `signing_key` are those that it was found good by last. None of
     them changes once it was shown: what comes in its place is another object (ADR 30).
     So the token holds on to an app that may be gone, one at most.
@@ -293,10 +294,12 @@ class KnownToken:
         "scopes",
         "signing_key",
         "signing_kid",
+        "text",
         "verified",
     )
 
-    def __init__(self, verified: VerifiedAccessToken) -> None:
+    def __init__(self, text: bytes, verified: VerifiedAccessToken) -> None:
+        self.text = text
         self.verified = verified
         self.client_id = verified.client_id
         self.client_id_octets = _octets_of(verified.client_id)

@@ -1,8 +1,10 @@
 # Types for the compiled build (ADR 26). The source beside it runs as it is.
 import cython
 
+from enforcement_gateway cimport pieces
 from enforcement_gateway.domain.authorization cimport KnownToken
 from enforcement_gateway.http.plans cimport Plan
+from enforcement_gateway.known_tokens cimport KnownTokens
 from enforcement_gateway.upstream.forwarding cimport Outline
 
 cdef unsigned char _ZERO
@@ -35,9 +37,10 @@ cdef class HeadTemplate:
     cdef Py_ssize_t _token_end
     cdef Py_ssize_t _end
     cdef bytes _filled
+    cdef Py_ssize_t _filled_size
 
-    @cython.locals(at=Py_ssize_t, end=Py_ssize_t, token=bytes)
-    cpdef Py_ssize_t fit(self, bytes data, dict sound) except -1
+    @cython.locals(at=Py_ssize_t, end=Py_ssize_t)
+    cpdef Py_ssize_t fit(self, bytes data, KnownTokens sound) except -1
 
     @cython.locals(
         at=Py_ssize_t,
@@ -47,17 +50,19 @@ cdef class HeadTemplate:
         before=bytes,
         value=bytes,
     )
-    cdef Py_ssize_t _fit_anew(self, bytes data, dict sound) except -1
+    cdef Py_ssize_t _fit_anew(self, bytes data, KnownTokens sound) except -1
 
     cdef Py_ssize_t _read_end(self, bytes data, Py_ssize_t at) except -1
 
     @cython.locals(digits=bytes, end=Py_ssize_t, at=Py_ssize_t)
     cdef Py_ssize_t _read_length(self, bytes data, Py_ssize_t start) except -1
 
-    @cython.locals(token=bytes, end=Py_ssize_t)
+    @cython.locals(end=Py_ssize_t)
     cdef Py_ssize_t _read_token(
-        self, bytes data, Py_ssize_t start, dict sound
+        self, bytes data, Py_ssize_t start, KnownTokens sound
     ) except -1
 
-    @cython.locals(verified=KnownToken, odd=Py_ssize_t)
-    cdef bint _take(self, bytes token, dict sound) except -1
+    @cython.locals(same=bint, known=KnownToken, token=bytes, odd=Py_ssize_t)
+    cdef bint _take(
+        self, bytes data, Py_ssize_t start, Py_ssize_t end, KnownTokens sound
+    ) except -1

@@ -10,11 +10,11 @@ The connections of one client send alike, and share theirs: see `Templates`.
 """
 
 import re
-from collections.abc import Mapping
 from itertools import zip_longest
 
 from stringzilla import find_first_not_of
 
+from enforcement_gateway import pieces
 from enforcement_gateway.domain.authorization import KnownToken
 from enforcement_gateway.domain.denials import Refused
 from enforcement_gateway.http.framing import (
@@ -26,6 +26,7 @@ from enforcement_gateway.http.framing import (
 )
 from enforcement_gateway.http.plans import Plan, outlined
 from enforcement_gateway.http.routes import Door
+from enforcement_gateway.known_tokens import KnownTokens
 from enforcement_gateway.upstream.forwarding import Outline, Peer
 from tollgate.oauth.jws import OPENINGS
 
@@ -65,6 +66,7 @@ class HeadTemplate:
         "_after_size",
         "_end",
         "_filled",
+        "_filled_size",
         "_holes",
         "_is_usual",
         "_lead",
@@ -128,7 +130,7 @@ class HeadTemplate:
                 pass
         self._token_end = 0
         self._filled = self._rest = b""
-        self._rest_size = self._end = 0
+        self._filled_size = self._rest_size = self._end = 0
 
     @property
     def make(self) -> tuple[object, ...]:
@@ -143,35 +145,29 @@ class HeadTemplate:
         """Octets of a head that fits, without what fills its holes."""
         return self._after_size + sum(size for _, size, _ in self._holes)
 
-    def fit(self, data: bytes, sound: Mapping[bytes, KnownToken]) -> int:
+    def fit(self, data: bytes, sound: KnownTokens) -> int:
         """Where the body begins, if `data` begins with a head that fits; else 0.
 
         `sound` are tokens that were verified: nothing in them need be looked at again.
         """
         end = self._token_end
-        if not end or not data.startswith(self._lead):
+        if not end or not pieces.begins(data, self._lead, 0):
             return self._fit_anew(data, sound)
-        if data.startswith(self._rest, end):
+        if pieces.begins(data, self._rest, end):
             at = self._end
-        elif data.startswith(self._middle, end):
+        elif pieces.begins(data, self._middle, end):
             at = self._read_end(data, self._read_length(data, end + self._middle_size))
         else:
             return self._fit_anew(data, sound)
-        token = data[self._lead_size : end]
-        if token != self._filled:
-            if not self._take(token, sound):
-                return 0
-        elif self.known is None:
-            self.known = sound.get(token)  # it may have been verified since
-        return at
+        return at if self._take(data, self._lead_size, end, sound) else 0
 
-    def _fit_anew(self, data: bytes, sound: Mapping[bytes, KnownToken]) -> int:
+    def _fit_anew(self, data: bytes, sound: KnownTokens) -> int:
         """As `fit`, hole by hole."""
         at = 0
         if self._varies:
             self.values = []
         for before, before_size, kind in self._holes:
-            if not data.startswith(before, at):
+            if not pieces.begins(data, before, at):
                 return 0
             at += before_size
             if kind == _IN_LENGTH:
@@ -198,7 +194,7 @@ class HeadTemplate:
 
     def _read_end(self, data: bytes, at: int) -> int:
         """The end of the head if what is behind the last hole, `at`, fits; else 0."""
-        if not at or not data.startswith(self._after, at):
+        if not at or not pieces.begins(data, self._after, at):
             return 0
         at += self._after_size
         return at if at <= MAX_HEAD else 0
@@ -223,36 +219,39 @@ class HeadTemplate:
             self._end = at if at <= MAX_HEAD else 0
         return end
 
-    def _read_token(
-        self, data: bytes, start: int, sound: Mapping[bytes, KnownToken]
-    ) -> int:
+    def _read_token(self, data: bytes, start: int, sound: KnownTokens) -> int:
         """The end of the token that starts there; 0 if none."""
         end = data.find(b"\r", start, MAX_HEAD)
-        if end < 0:
+        if end <= start:
             return 0
-        token = data[start:end]
-        if token == self.token:
-            if self.known is None:
-                self.known = sound.get(token)
-        elif not self._take(token, sound):
-            return 0
-        return end
+        return end if self._take(data, start, end, sound) else 0
 
-    def _take(self, token: bytes, sound: Mapping[bytes, KnownToken]) -> bool:
-        """Let it be what fills the hole; False if it is none that may (RFC 6750 §2.1).
+    def _take(self, data: bytes, start: int, end: int, sound: KnownTokens) -> bool:
+        """Let what stands there fill the hole; False if it may not (RFC 6750 §2.1).
 
-        What is `sound` was held to that before. What does not begin as a JWS is not:
-        it need not be looked for, which takes a hash of all of it.
+        What is `sound` was held to that before, and so was what filled it last. What
+        does not begin as a JWS is not `sound`, and not looked for.
         """
-        if not token:
-            return False
-        verified = sound.get(token) if token[0] in OPENINGS else None
-        if verified is None:
+        same = end - start == self._filled_size and pieces.begins(
+            data, self._filled, start
+        )
+        if same and self.known is not None:
+            return True
+        known = None
+        if data[start] in OPENINGS:
+            known = sound.between(data, start, end)  # it may have been verified since
+        if known is not None:
+            token = known.text
+        elif same:
+            return True
+        else:
+            token = data[start:end]
             odd = find_first_not_of(token, _TOKEN_OCTETS)
             if odd >= 0 and (not odd or token[odd:].strip(b"=")):
                 return False
         self.token = self._filled = token
-        self.known = verified
+        self._filled_size = end - start
+        self.known = known
         return True
 
 

@@ -1,0 +1,18 @@
+# Types for the compiled build (ADR 26). The source beside it runs as it is.
+import cython
+
+from enforcement_gateway cimport pieces
+from enforcement_gateway.domain.authorization cimport KnownToken
+
+cdef Py_ssize_t _SIZE_OF_END
+
+
+cdef class KnownTokens:
+    cdef dict _by_end
+    cdef Py_ssize_t _most
+
+    cpdef KnownToken get(self, bytes token)
+    @cython.locals(octets="const char*", known=KnownToken)
+    cpdef KnownToken between(self, bytes data, Py_ssize_t start, Py_ssize_t end)
+    @cython.locals(known=dict)
+    cpdef add(self, bytes token, verified)

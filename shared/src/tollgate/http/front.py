@@ -80,6 +80,7 @@ class Connection(web.RequestHandler):
         "_body_timer",
         "_front",
         "_held",
+        "_is_at_work",
         "_remind",
         "_serving",
         "_taken",
@@ -94,6 +95,7 @@ class Connection(web.RequestHandler):
         super().__init__(server, loop=asyncio.get_running_loop(), **settings)
         self._serving = server
         self._front = front
+        self._is_at_work = False  # aiohttp, that is
         self._asking: Asking | None = None
         self._body_timer: asyncio.TimerHandle | None = None
         self._held: list[_Message] = []
@@ -133,11 +135,6 @@ class Connection(web.RequestHandler):
     def _is_to_end(self) -> bool:
         return self._close or self._force_close
 
-    @property
-    def _is_asleep(self) -> bool:
-        """Whether aiohttp's task waits for a request; else it is not done with one."""
-        return self._waiter is not None and not self._waiter.done()
-
     def _have_done(self) -> None:
         """Nothing is in front any more, and nobody has to wait for it."""
         self._asking = None
@@ -145,8 +142,17 @@ class Connection(web.RequestHandler):
         if self._handler_waiter is not None and not self._handler_waiter.done():
             self._handler_waiter.set_result(None)
 
+    def close(self) -> None:
+        """Close when all that was begun with is answered."""
+        task = self._task_handler
+        if self._asking is not None and self._waiter is None and task is not None:
+            # That task is about to go on from the answer before: then it would close.
+            self._loop.call_soon(self.close)
+            return
+        super().close()
+
     def data_received(self, data: bytes) -> None:
-        if not self._is_asleep:
+        if self._is_at_work:
             super().data_received(data)
             return
         sleeper, self._waiter = self._waiter, None  # what is read wakes nobody yet
@@ -197,7 +203,10 @@ class Connection(web.RequestHandler):
         remind, self._remind = self._remind, None
         if remind is not None:
             remind(request)
-        return await super()._handle_request(request, *args)
+        try:
+            return await super()._handle_request(request, *args)
+        finally:
+            self._is_at_work = bool(self._messages)
 
     def _take_or_leave(self) -> None:
         head, _ = message = self._messages[0]
@@ -240,6 +249,7 @@ class Connection(web.RequestHandler):
 
     def _leave_what_was_read(self, first: Sequence[_Message]) -> None:
         """Let aiohttp answer `first` and what was read after it."""
+        self._is_at_work = True
         self._messages.extend([*first, *self._held])
         self._held.clear()
         if self._waiter is not None and not self._waiter.done():

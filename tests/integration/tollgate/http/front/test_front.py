@@ -350,7 +350,7 @@ async def test_what_a_client_has_left_that_is_no_request_is_nobodys(
         (connection,) = await until(site.connections)
         task = connection._task_handler
         assert task is not None
-        await until(lambda: connection._is_asleep)
+        await until(lambda: connection._waiter is not None)
         connection.data_received(octets)
         connection.connection_lost(None)
         await client.send(b"")
@@ -364,7 +364,7 @@ async def test_a_shutdown_waits_for_a_request_whose_client_has_just_gone(
 ) -> None:
     async with connected(site) as client:
         (connection,) = await until(site.connections)
-        await until(lambda: connection._is_asleep)
+        await until(lambda: connection._waiter is not None)
         connection.data_received(request("/held"))
         connection.connection_lost(None)
         await client.send(b"")
@@ -415,8 +415,10 @@ async def test_a_shutdown_does_not_wait_for_a_body_that_will_not_come(
     assert site.left == []
 
 
-async def test_what_comes_after_the_last_answer_is_not_begun_with(site: Site) -> None:
-    """The connection is told to end before aiohttp goes on to the next request."""
+async def test_what_comes_right_after_an_answer_is_answered_before_the_end(
+    site: Site,
+) -> None:
+    """In front, before aiohttp's task has gone on from the request that it answered."""
     async with connected(site) as client:
         (connection,) = await until(site.connections)
 
@@ -426,9 +428,12 @@ async def test_what_comes_after_the_last_answer_is_not_begun_with(site: Site) ->
 
         site.when_answered = ask_and_end
         assert (await client.ask(request("/other"))).body == b"/other - "
+        asking = await site.begun()
+        await until(lambda: asking.is_told_to_end)
+        asking.answer("token")
+        assert (await client.answer()).body == b"token"
         with pytest.raises(ConnectionEnded):
             await client.answer()
-    assert site.asked == []
 
 
 @pytest.mark.parametrize("is_left", [False, True])

@@ -145,7 +145,8 @@ class Connection(web.RequestHandler):
     def close(self) -> None:
         """Close when all that was begun with is answered."""
         task = self._task_handler
-        if self._asking is not None and self._waiter is None and task is not None:
+        is_awake = self._waiter is None and task is not None and not task.done()
+        if self._asking is not None and is_awake:
             # That task is about to go on from the answer before: then it would close.
             self._loop.call_soon(self.close)
             return

@@ -415,6 +415,55 @@ class TestSignatures:
         assert client.transport.written == b""
         assert client.server.counters.denied == {}
 
+    @pytest.fixture
+    async def flooded(self, client, settled) -> Client:
+        """One whose answer to a wrong signature was written already."""
+        for _ in range(2):
+            settled.append(Reason.TOKEN_SIGNATURE_WRONG)
+            client.ask()
+            await asyncio.sleep(0)
+            assert b"token_signature_wrong" in client.transport.written
+        return client
+
+    async def test_what_was_asked_behind_it_is_answered_too(
+        self, flooded, settled
+    ) -> None:
+        settled += 2 * [Reason.TOKEN_SIGNATURE_WRONG]
+        assert flooded.ask() == b""
+        flooded.connection.data_received(request())
+        while settled:
+            await asyncio.sleep(0)
+        assert flooded.transport.written.count(b"HTTP/1.1 401 ") == 2
+
+    async def test_nothing_is_said_on_a_connection_that_ends(
+        self, flooded, settled
+    ) -> None:
+        settled.append(Reason.TOKEN_SIGNATURE_WRONG)
+        flooded.ask()
+        flooded.transport.closed = True
+        await asyncio.sleep(0)
+        assert settled == []
+        assert flooded.transport.written == b""
+
+    async def test_it_is_decided_by_what_is_known_then(self, flooded, settled) -> None:
+        """The source may have ceased to enforce while the signature was looked at."""
+        settled.append(Reason.TOKEN_SIGNATURE_WRONG)
+        flooded.ask()
+        flooded.gate.refuses = lambda *_: None
+        flooded.gate.verdict = Passed()
+        await asyncio.sleep(0)
+        assert flooded.gate.decided_on == [Reason.TOKEN_SIGNATURE_WRONG]
+        assert len(flooded.forwarded) == 1
+
+    async def test_a_fault_is_nothing_to_a_client_that_left(
+        self, flooded, settled
+    ) -> None:
+        assert settled == []
+        flooded.ask()
+        flooded.connection.connection_lost(None)
+        await asyncio.sleep(0)
+        assert not flooded.transport.aborted
+
     async def test_a_fault_of_ours_breaks_the_connection_off(
         self, client, settled
     ) -> None:

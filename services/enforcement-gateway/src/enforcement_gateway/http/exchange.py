@@ -238,7 +238,7 @@ class Exchange(Answers):
 
     def break_off(self, fault: BaseException) -> None:
         """A fault of ours; nobody may wait for an answer that never comes."""
-        logger.error("request broken off", request_id=self.request_id, exc_info=fault)
+        tell_of_fault(self.request_id, fault)
         if not self._gone:
             self._connection.break_answer()
 
@@ -503,6 +503,11 @@ class Exchange(Answers):
         if not close and (not stale or names_its_version(plan.head.user_agent)):
             plan.denials[reason] = answer
         return answer
+
+
+def tell_of_fault(request_id: bytes, fault: BaseException) -> None:
+    """For the log: the client is only cut off."""
+    logger.error("request broken off", request_id=request_id, exc_info=fault)
 
 
 def _work(inflation: Inflation) -> bool:

@@ -17,6 +17,8 @@ cdef int _HEAD, _LENGTH, _CHUNKS, _BUSY, _LINGER, _CLOSED
 cdef double _FOREVER
 cdef Py_ssize_t _READ_BY_GATE
 
+cdef bytes _end_of(bytes request, Py_ssize_t at)
+
 
 cdef class ServerConnection(Connection):
     cdef Server _server
@@ -25,6 +27,8 @@ cdef class ServerConnection(Connection):
     cdef readonly bytes _buffer
     cdef readonly Exchange _exchange
     cdef bytes _request_id
+    cdef bytes _unsettled
+    cdef Py_ssize_t _body_at
     cdef HeadTemplate _template
     cdef int _patience
     cdef list _parts
@@ -61,17 +65,20 @@ cdef class ServerConnection(Connection):
         request=bytes,
     )
     cpdef bint _pass_on(self, HeadTemplate template, bytes body) except -1
+    @cython.locals(server=Server, token=bytes)
+    cpdef _turn_away(self, HeadTemplate template, bytes data, Py_ssize_t at)
     @cython.locals(
         server=Server,
-        token=bytes,
-        end=bytes,
         answer=PreparedDenial,
         request_id=bytes,
-        counters=Counters,
         denied=dict,
         refusals=RefusalLog,
     )
-    cpdef _turn_away(self, HeadTemplate template, bytes data, Py_ssize_t at)
-    cpdef _hand_over(self, HeadTemplate template, bytes body, look)
+    cpdef bint _say_no(self, Plan plan, reason) except -1
+    @cython.locals(exchange=Exchange)
+    cpdef _hand_over(self, HeadTemplate template, bytes body, look, shown)
+    cpdef settled(self, shown)
+    @cython.locals(server=Server, template=HeadTemplate, request=bytes, at=Py_ssize_t)
+    cpdef _go_on(self, shown)
     cpdef Exchange _open_exchange(self, Plan plan, HeadTemplate template=*)
     cpdef Exchange _taken_up(self)

@@ -13,14 +13,14 @@ from enforcement_gateway.body.last_write_key import MAX_TAIL
 from enforcement_gateway.body.write_keys import read_write_keys_quickly
 from enforcement_gateway.domain.denials import DENIALS, Reason, Refused
 from enforcement_gateway.http.chunks import ChunkedBody
-from enforcement_gateway.http.exchange import Connection, Exchange
+from enforcement_gateway.http.exchange import Connection, Exchange, tell_of_fault
 from enforcement_gateway.http.framing import MAX_HEAD, MAX_REQUEST_LINE, read_head
 from enforcement_gateway.http.head_template import HeadTemplate, template_of
 from enforcement_gateway.http.plans import Plan, plan_of
 from enforcement_gateway.http.responses import CONTINUE, denial
 from enforcement_gateway.http.server import LINGER_SECONDS, Server
 from enforcement_gateway.upstream.answers import AnswerHead, AnswerSource, KnownHead
-from tollgate.oauth.access_tokens import UnverifiedAccessToken
+from tollgate.oauth.access_tokens import UnverifiedAccessToken, VerifiedAccessToken
 
 MAX_PIPELINED = 64 * 1024
 """Octets that are read ahead of the answer under way."""
@@ -37,6 +37,11 @@ IS_COMPILED = not __file__.endswith(".py")
 _BARE_LF = re.compile(rb"(?<!\r)\n").search
 _FOREVER = float("inf")
 _READ_BY_GATE = MAX_TAIL  # a number of C, where this is compiled
+
+
+def _end_of(request: bytes, at: int) -> bytes:
+    """The end of a body that begins `at`, as far as the gate looks, and no head."""
+    return request if len(request) - at > _READ_BY_GATE else request[at:]
 
 
 PATIENCE_WITH_TEMPLATES = 8
@@ -57,6 +62,7 @@ class ServerConnection(Connection):
 
     __slots__ = (
         "_advancing",
+        "_body_at",
         "_buffer",
         "_chunks",
         "_ended",
@@ -75,6 +81,7 @@ class ServerConnection(Connection):
         "_state",
         "_template",
         "_transport",
+        "_unsettled",
         "deadline",
     )
 
@@ -85,6 +92,8 @@ class ServerConnection(Connection):
         self._buffer = b""
         self._exchange: Exchange | None = None
         self._request_id = b""
+        self._unsettled = b""  # a whole request, until its signature was looked at
+        self._body_at = 0  # of it
         self._template: HeadTemplate | None = None
         self._patience = PATIENCE_WITH_TEMPLATES
         self._parts: list[bytes] = []
@@ -265,6 +274,40 @@ class ServerConnection(Connection):
             )
         return self._exchange
 
+    # --- told by the burst of signatures ---
+
+    def settled(self, shown: VerifiedAccessToken | Reason) -> None:
+        """The signature was looked at. A no is said here, else an exchange goes on."""
+        if self._state == _CLOSED:
+            return  # the client left
+        try:
+            self._go_on(shown)
+        except Exception as fault:  # noqa: BLE001 - others were verified with it
+            self.break_off(fault)
+
+    def break_off(self, fault: Exception) -> None:
+        tell_of_fault(self._request_id, fault)
+        if self._state != _CLOSED:
+            self.break_answer()
+
+    def _go_on(self, shown: VerifiedAccessToken | Reason) -> None:
+        request, at = self._unsettled, self._body_at
+        self._unsettled = b""
+        server, template = self._server, self._template
+        assert template is not None  # noqa: S101 - it does not change while busy
+        look = None
+        if isinstance(shown, Reason):
+            look = server.gate.refuses_new(shown, _end_of(request, at))
+            if (
+                isinstance(look, Reason)
+                and not (self._buffer or self._ended or self._transport.is_closing())
+                and self._say_no(template.plan, look)
+            ):
+                return
+        # Other heads may have filled its holes since.
+        template.fit(request, server.gate.remembered)
+        self._hand_over(template, request[at:], look, shown)
+
     # --- used by the exchange ---
 
     def answer(self, answer: bytes, close: bool) -> None:
@@ -416,28 +459,42 @@ class ServerConnection(Connection):
         """Refuse a request at once, the way of a flood: nothing is made but the answer.
 
         Its token is none that was verified, and its body begins `at`; what refuses it
-        looks at the end of that, and needs no copy. An exchange goes on where there is
-        more to do, and answers as this (ADR 35): the token may be good, the logs have
-        to be read first, the connection ends, or the answer is not written yet.
+        looks at the end of that, and needs no copy. Where a signature has to be looked
+        at first, `settled` goes on. An exchange does where there is more to do, and
+        answers as this (ADR 35): the token may be good, the logs have to be read first,
+        the connection ends, or the answer is not written yet.
         """
         self._skipped_line = False
         server = self._server
+        server.counters.requests += 1
+        self._request_id = next(server.request_ids)
         token = template.token
         assert token is not None  # noqa: S101 - a request of every day has one
-        end = data if template.length > _READ_BY_GATE else data[at:]
-        look = server.gate.refuses_new(token, end)
-        answer = template.plan.denials.get(look) if isinstance(look, Reason) else None
-        if answer is None or answer.is_of_the_unknown or server.draining:
-            self._hand_over(template, data[at:], look)
+        look = server.gate.refuses_new(token, _end_of(data, at))
+        if isinstance(look, Reason):
+            if self._say_no(template.plan, look):
+                return
+        elif look is not None:
+            self._state = _BUSY
+            self.deadline = _FOREVER
+            self._unsettled, self._body_at = data, at
+            server.signatures.add(self, token, look)
             return
-        request_id = next(server.request_ids)
-        if answer.id_size != len(request_id):  # which was for nobody then
-            self._hand_over(template, data[at:], look)
-            return
-        counters = server.counters
-        counters.requests += 1
-        denied = counters.denied
-        reason = answer.reason
+        self._hand_over(template, data[at:], look, token)
+
+    def _say_no(self, plan: Plan, reason: Reason) -> bool:
+        """Give the answer that was written before; False if there is more to do."""
+        server = self._server
+        request_id = self._request_id
+        answer = plan.denials.get(reason)
+        if (
+            answer is None
+            or answer.is_of_the_unknown
+            or answer.id_size != len(request_id)
+            or server.draining
+        ):
+            return False
+        denied = server.counters.denied
         denied[reason] = denied.get(reason, 0) + 1
         refusals = server.refusals
         if refusals.lines_left:
@@ -445,19 +502,29 @@ class ServerConnection(Connection):
         else:
             refusals.left_out += 1
         self._transport.write(answer.filled(request_id))
+        self._state = _HEAD
         if not self.is_congested:
             self.deadline = server.idle_until
+        return True
 
     def _hand_over(
         self,
         template: HeadTemplate,
         body: bytes,
         look: Reason | UnverifiedAccessToken | None,
+        shown: bytes | VerifiedAccessToken | Reason,
     ) -> None:
-        """Have an exchange go on with a plain request; `look` is what the gate said."""
+        """Have an exchange go on with a plain request.
+
+        `shown` is its token, or what that was found to be, `look` what the gate said.
+        """
         self._state = _BUSY
         self.deadline = _FOREVER
-        self._open_exchange(template.plan, template).run_plain(body, look)
+        self._exchange = exchange = Exchange(
+            self._server, self, template.plan, self._request_id, template
+        )
+        exchange.token = shown
+        exchange.run_plain(body, look)
 
     def _open_exchange(
         self, plan: Plan, template: HeadTemplate | None = None

@@ -50,6 +50,7 @@ cdef class ServerConnection(Connection):
         at=Py_ssize_t,
         length=Py_ssize_t,
         missing=Py_ssize_t,
+        octets="const char*",
     )
     cpdef data_received(self, bytes data)
     cpdef _await_next(self)

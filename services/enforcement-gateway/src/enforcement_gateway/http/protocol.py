@@ -148,7 +148,8 @@ class ServerConnection(Connection):
                     elif template.known is None and template.is_everyday:
                         self._turn_away(template, data, at)
                     else:
-                        self._begin_again(template, data[at:])
+                        octets = data  # a pointer in C, where a slice is a plain copy
+                        self._begin_again(template, octets[at : at + length])
                     return
         elif state == _LINGER:
             self._lingered += len(data)

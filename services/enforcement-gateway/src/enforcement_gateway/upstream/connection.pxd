@@ -34,7 +34,7 @@ cdef class UpstreamConnection:
 
     cpdef bint is_idle(self) except -1
     cpdef send(self, bytes request, Answers answers)
-    @cython.locals(answers=Answers, known=KnownHead)
+    @cython.locals(answers=Answers, known=KnownHead, octets="const char*")
     cpdef data_received(self, bytes data)
     @cython.locals(answers=Answers)
     cpdef _deliver(self, head)

@@ -1,5 +1,6 @@
 import cython
 
+from enforcement_gateway cimport pieces
 from enforcement_gateway.upstream.answers cimport KnownHead
 
 cdef bytes _END

@@ -4,6 +4,7 @@ An upstream that takes events says the same each time, but for the date. So the 
 of answers that came whole are kept as bytes, each with what the parser made of it.
 """
 
+from enforcement_gateway import pieces
 from enforcement_gateway.upstream.answers import AnswerHead, KnownHead
 
 MAX_KNOWN = 256
@@ -28,7 +29,7 @@ class KnownAnswers:
         if (
             known is not None
             and len(data) == known.size
-            and data.startswith(known.octets)
+            and pieces.begins(data, known.octets, 0)
         ):
             return known
         known = self._heads.get(data[: data.find(_END) + _SIZE_OF_END])

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import structlog
 import uvloop
@@ -37,6 +37,11 @@ MAX_DRAIN_DELAY = timedelta(seconds=10)
 KEEP_ALIVE = timedelta(seconds=75)
 LINGER = timedelta(seconds=5)
 """How long the rest of a refused body is read, so that the client sees the answer."""
+
+ACCEPTED_AT_ONCE = 16
+"""Connections in one turn of the loop. libuv takes one for each listening socket in it,
+lest processes that share it starve each other; but clients that all come at once would
+wait for as many turns as there are of them, and be overtaken by those who are there."""
 
 _PROBES = frozenset({"livez", "readyz", "metrics"})
 
@@ -161,10 +166,13 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
 async def _listen(runner: web.AppRunner, listener: Listener) -> int:
     place = f"{listener.host}:{listener.port}"
     try:
-        site = web.TCPSite(
-            runner, listener.host, listener.port, ssl_context=listener.tls()
-        )
+        tls = listener.tls()
+        site = web.TCPSite(runner, listener.host, listener.port, ssl_context=tls)
         await site.start()
+        bound = cast(asyncio.Server, site._server).sockets  # noqa: SLF001 - no other way
+        for each in bound:
+            for _ in range(ACCEPTED_AT_ONCE - 1):
+                await web.SockSite(runner, each.dup(), ssl_context=tls).start()
     except ssl.SSLError as error:
         raise CannotListen(f"the certificate cannot be used: {error.reason}") from None
     except OSError as error:

@@ -40,6 +40,7 @@ HOT_PATH = (
     "upstream.pool",
     "sockets.readiness",
     "sockets.transport",
+    "turns",
     "upstream.silence",
     "verification",
     "view",

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import gc
+import itertools
 import os
 import resource
+import select
 import socket
 import weakref
 
@@ -17,6 +19,7 @@ from enforcement_gateway.sockets import listener as listeners
 from enforcement_gateway.sockets.kernel import READ_SIZE
 from enforcement_gateway.sockets.loop import Loop, running_loop
 from enforcement_gateway.sockets.readiness import Readiness, Watched
+from enforcement_gateway.turns import turn as turn_of_loop
 from tollgate.testing.waiting import until
 
 
@@ -187,6 +190,33 @@ class TestReadiness:
         with pytest.raises(TypeError):
             readiness.select("a time that no kernel would take")
         readiness.close()
+
+    def test_all_who_are_told_together_are_told_in_one_turn(self):
+        """Which is over when the others have theirs, whatever happened in it."""
+
+        class Told(Watched):
+            def on_ready(self, events):
+                del events
+                numbers.append(turn_of_loop.number)
+                if len(numbers) == 4:
+                    raise KeyboardInterrupt
+
+        numbers = []
+        readiness = Readiness()
+        pairs = [socket.socketpair() for _ in range(2)]
+        for one, _ in pairs:
+            readiness.watch(one.fileno(), Told(), select.EPOLLOUT)
+        assert readiness.select(0) == []
+        assert turn_of_loop.number == 0
+        with pytest.raises(KeyboardInterrupt):
+            readiness.select(0)
+        assert turn_of_loop.number == 0
+        first, second = numbers[:2], numbers[2:]
+        assert len(set(first)) == len(set(second)) == 1
+        assert len({0, *first, *second}) == 3
+        readiness.close()
+        for each in itertools.chain(*pairs):
+            each.close()
 
 
 class TestReading:

@@ -3,7 +3,10 @@
 import asyncio
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from itertools import product
 
 import msgspec
 import pytest
@@ -18,9 +21,10 @@ from enforcement_gateway.domain.authorization import Deny
 from enforcement_gateway.domain.denials import DENIALS, Reason, Refused
 from enforcement_gateway.gate import Gate, Passed, write_keys_of
 from enforcement_gateway.http.routes import Door
+from enforcement_gateway.turns import turn
 from enforcement_gateway.verification import Verifier
 from enforcement_gateway.view import View
-from tollgate.events.registry import Enforcement, ScopesChanged
+from tollgate.events.registry import Enforcement, EnforcementChanged, ScopesChanged
 from tollgate.events.tokens import SigningKeyAnnounced, TokenRevoked
 from tollgate.messaging.subscription import NotLevel
 from tollgate.oauth.access_tokens import (
@@ -31,6 +35,7 @@ from tollgate.oauth.access_tokens import (
 from tollgate.oauth.base64url import encode_to_bytes
 from tollgate.oauth.scopes import DEFAULT_AUDIENCES, Scope, audiences_of
 from tollgate.projections.moments import Moment
+from tollgate.registry.state import RegistryState
 from tollgate.testing.folded_logs import RECORDED_AT, FoldedLogs
 from tollgate.testing.keys import signing_key
 
@@ -503,6 +508,105 @@ class TestRefusesByTheEndOfTheBody:
         view.is_fresh = False
         body = body_of([("writeKey", "enforced-key")])
         assert gate_of(view).refuses(b"x.y.z", body) is None
+
+
+CHANGES = {
+    "nothing": lambda _: None,
+    "it ages": lambda view: setattr(view, "is_fresh", False),
+    "it is polled": lambda view: setattr(view, "is_fresh", True),
+    **{
+        f"{name} is to {mode}": lambda view, name=name, mode=mode: view.record(
+            f"source-src_{name}", EnforcementChanged(mode=mode)
+        )
+        for name, mode in product(["enforced", "open"], Enforcement)
+    },
+}
+"""What may happen to a view between two turns of the loop."""
+
+
+@contextmanager
+def a_turn() -> Iterator[None]:
+    turn.begin()
+    try:
+        yield
+    finally:
+        turn.end()
+
+
+class LookingView(FoldedView):
+    """Says nothing before it was looked at, and counts how often it was."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.registry = self.registry, RegistryState()
+        self.looks = 0
+
+    def look(self) -> None:
+        self.looks += 1
+        self.registry = self.hidden
+
+
+class TestRefusesOfOneTurn:
+    """One look serves all that is refused in it: nothing changes in the meantime."""
+
+    @given(
+        turns=st.lists(
+            st.tuples(
+                st.sampled_from(sorted(CHANGES)),
+                st.lists(
+                    st.tuples(st.sampled_from(KEYS), st.sampled_from(sorted(BEARERS))),
+                    max_size=4,
+                ),
+            ),
+            max_size=6,
+        )
+    )
+    def test_each_as_if_it_were_alone(self, turns) -> None:
+        view = FoldedView()
+        gate = gate_of(view)
+        for change, requests in turns:
+            CHANGES[change](view)
+            with a_turn():
+                given_in_turn = [
+                    gate.refuses(BEARERS[bearer], body_of([("writeKey", key)]))
+                    for key, bearer in requests
+                ]
+            alone = [
+                gate_of(view).refuses(BEARERS[bearer], body_of([("writeKey", key)]))
+                for key, bearer in requests
+            ]
+            event(f"{sum(each is not None for each in alone)} refused after {change}")
+            assert given_in_turn == alone
+
+    def test_between_two_each_has_its_own_look(self) -> None:
+        view = LookingView()
+        gate = gate_of(view)
+        body = body_of([("writeKey", "enforced-key")])
+        for looks in (1, 2):
+            assert gate.refuses(b"x.y.z", body) is Reason.TOKEN_MALFORMED
+            assert view.looks == looks
+        for looks in (3, 4):
+            with a_turn():
+                for _ in range(3):
+                    assert gate.refuses(b"x.y.z", body) is Reason.TOKEN_MALFORMED
+            assert view.looks == looks
+        assert gate.refuses(b"x.y.z", body) is Reason.TOKEN_MALFORMED
+        assert view.looks == 5
+
+    def test_a_yes_has_its_own_look_and_its_own_clocks(self) -> None:
+        """Also behind a refusal that found the view fresh."""
+        view = LookingView()
+        gate = gate_of(view)
+        good = asked("enforced-key", bearer=token())
+        assert gate.decide(good) == Passed("app_1")
+        with a_turn():
+            body = body_of([("writeKey", "enforced-key")])
+            assert gate.refuses(b"x.y.z", body) is Reason.TOKEN_MALFORMED
+            looks = view.looks
+            assert gate.decide(good) == Passed("app_1")
+            assert view.looks > looks
+            view.is_fresh = False
+            assert gate.decide(good) == Deny(Reason.VIEW_TOO_OLD)
 
 
 class TestWriteKeysOf:

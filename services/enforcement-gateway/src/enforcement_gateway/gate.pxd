@@ -12,6 +12,7 @@ from enforcement_gateway.domain.authorization cimport (
     is_enforced,
 )
 from enforcement_gateway.known_tokens cimport KnownTokens
+from enforcement_gateway.turns cimport Turn
 from enforcement_gateway.view cimport View
 
 
@@ -27,6 +28,11 @@ cdef class Gate:
     cdef object _of_all
     cdef Demand _to_track
     cdef Grounds _grounds
+    cdef object _read
+    cdef Turn _turn
+    cdef long long _looked_in
+    cdef bint _is_fresh
+    cdef str _enforced
 
     @cython.locals(known=KnownToken)
     cpdef decide(self, asked)
@@ -35,6 +41,8 @@ cdef class Gate:
     @cython.locals(view=View, wall=double)
     cpdef _decide(self, asked)
     cpdef refuses(self, token, bytes body)
-    @cython.locals(view=View, write_key=str)
+    @cython.locals(now=cython.longlong, write_key=str)
     cpdef refuses_new(self, token, bytes body)
+    @cython.locals(view=View)
+    cdef _look_once(self, long long now)
     cpdef confirm(self, waiting, reason)

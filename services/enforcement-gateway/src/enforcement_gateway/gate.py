@@ -34,6 +34,7 @@ from enforcement_gateway.domain.authorization import (
 )
 from enforcement_gateway.domain.denials import Reason
 from enforcement_gateway.http.routes import SCOPES, Door
+from enforcement_gateway.turns import turn
 from enforcement_gateway.verification import SigningKeys, Verifier
 from enforcement_gateway.view import View
 from tollgate.events.registry import Enforcement
@@ -122,6 +123,7 @@ class Gate:
         self._view = view
         self.verifier = verifier
         self.remembered = verifier.remembered
+        self._read = verifier.read
         self._counters = counters
         self._audiences = audiences
         self._admit_unknown = admit_unknown
@@ -131,6 +133,12 @@ class Gate:
         scope = SCOPES[_TRACKING]
         self._to_track = Demand(scope.value, audiences[scope])
         self._grounds: Grounds | None = None
+        self._turn = turn
+        # Of the turn in which something was to be refused last: whether the view was
+        # fresh, and a key that enforces.
+        self._looked_in = 0
+        self._is_fresh = False
+        self._enforced: str | None = None
 
     def decide(self, asked: Asked) -> Passed | Deny:
         """Pass or deny, by what is known now."""
@@ -234,18 +242,29 @@ class Gate:
         self, token: bytes | Reason, body: bytes
     ) -> Reason | UnverifiedAccessToken | None:
         """As `refuses`, of a token that is not remembered."""
+        now = self._turn.number
+        if not now or now != self._looked_in:
+            self._look_once(now)
+        write_key = last_write_key(body)
+        if write_key is None:
+            return None
+        if write_key != self._enforced:
+            if not is_enforced(write_key, self._view.registry):
+                return None
+            self._enforced = write_key
+        shown = self._read(token, self._keys) if isinstance(token, bytes) else token
+        if isinstance(shown, Reason) and not self._is_fresh:
+            return None
+        return shown
+
+    def _look_once(self, now: int) -> None:
+        """What is refused in the turn `now` is refused from this look (ADR 35)."""
         view = self._view
         view.look()
-        write_key = last_write_key(body)
-        if write_key is None or not is_enforced(write_key, view.registry):
-            return None
-        shown = (
-            self.verifier.read(token, self._keys) if isinstance(token, bytes) else token
-        )
-        if isinstance(shown, Reason):
-            # The clocks after the view was read, never before.
-            return shown if view.fresh_at(clocks.boottime(), clocks.wall()) else None
-        return shown
+        # The clocks after the view was read, never before.
+        self._is_fresh = view.fresh_at(clocks.boottime(), clocks.wall())
+        self._enforced = None
+        self._looked_in = now
 
     def confirm(self, waiting: Waiting, reason: Reason) -> None:
         """Have the log read that can tell whether it is unknown, and tell it then.

@@ -1,6 +1,8 @@
 # Types for the compiled build (ADR 26). The source beside it runs as it is.
 import cython
 
+from enforcement_gateway.turns cimport Turn
+
 
 cdef class Watched:
     cpdef on_ready(self, long events)
@@ -12,6 +14,7 @@ cdef class Readiness:
     cdef object _others
     cdef int _others_descriptor
     cdef dict _watched
+    cdef Turn _turn
     cdef readonly list written
 
     @cython.locals(watched=Watched, written=list)

@@ -9,6 +9,8 @@ import selectors
 from collections.abc import Mapping
 from typing import Any
 
+from enforcement_gateway.turns import turn
+
 MOST_AT_ONCE = 512
 """Descriptors that are told before the loop comes to its other work."""
 
@@ -34,13 +36,21 @@ class Readiness:
     within as one more descriptor.
     """
 
-    __slots__ = ("_epoll", "_others", "_others_descriptor", "_watched", "written")
+    __slots__ = (
+        "_epoll",
+        "_others",
+        "_others_descriptor",
+        "_turn",
+        "_watched",
+        "written",
+    )
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._others = selectors.EpollSelector()
         self._others_descriptor = self._others.fileno()
         self._epoll.register(self._others_descriptor, select.EPOLLIN)
+        self._turn = turn
         self._watched: dict[int, Watched] = {}
         self.written: list[Watched] = []  # always the same one: each of them adds to it
 
@@ -66,14 +76,18 @@ class Readiness:
             timeout = 0
         told = self._epoll.poll(-1 if timeout is None else timeout, MOST_AT_ONCE)
         by_descriptor = self._watched
-        for descriptor, events in told:
-            watched = by_descriptor.get(descriptor)
-            if watched is not None:
-                watched.on_ready(events)
-            elif descriptor == self._others_descriptor:
-                others = self._others.select(0)
-        if self.written:
-            self._flush()
+        self._turn.begin()
+        try:
+            for descriptor, events in told:
+                watched = by_descriptor.get(descriptor)
+                if watched is not None:
+                    watched.on_ready(events)
+                elif descriptor == self._others_descriptor:
+                    others = self._others.select(0)
+            if self.written:
+                self._flush()
+        finally:
+            self._turn.end()
         return others
 
     def _flush(self) -> None:

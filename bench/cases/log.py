@@ -15,6 +15,7 @@ from bench.measuring.figures import (
     Row,
     ours_at_most,
     ratio_at_least,
+    stood_still,
 )
 
 CALLERS = 64
@@ -68,6 +69,7 @@ async def _measure(
         p50=max(each.p50 for each in found),
         p99=max(each.p99 for each in found),
         cpu=sum(each.cpu for each in found) / processes,
+        stolen=max(each.stolen for each in found),
     )
 
 
@@ -115,5 +117,6 @@ def _rows(measured: dict[str, list[Measured]]) -> list[Row]:
             unit="ms",
             ours=p99,
             target=ours_at_most(6),
+            details=(stood_still(each.stolen for each in measured["ours"]),),
         ),
     ]

@@ -20,8 +20,9 @@ from bench.measuring.figures import (
     Row,
     ours_at_most,
     ratio_at_least,
+    stood_still,
 )
-from bench.measuring.processes import cpu_seconds
+from bench.measuring.processes import cpu_seconds, share_stolen, stolen_seconds
 from bench.measuring.programs import Program
 from bench.peers.oidc_provider import oidc_provider
 from bench.tokens.assertions import Endpoint, Signers
@@ -44,6 +45,7 @@ LONG = timedelta(days=1)
 class Round(NamedTuple):
     exchanged: Exchanged
     cpu: float  # seconds of the program's processor for each token
+    stolen: float  # share of the time for which the machine's cores stood still
 
 
 async def run(bench: Bench) -> list[Row]:
@@ -89,11 +91,13 @@ class _Asked:
             ports, programs = [*ports, also.port], [*programs, also.program]
         pids = [program.pid for program in programs if program.pid is not None]
         before = sum(cpu_seconds(pid) for pid in pids)
+        stolen = stolen_seconds()
         # On a loop that costs little: Postgres has to share the core of the load.
         exchanged = await asyncio.to_thread(uvloop.run, exchange(ports, requests))
+        stolen = share_stolen(stolen_seconds() - stolen, exchanged.seconds)
         used = sum(cpu_seconds(pid) for pid in pids) - before
         self.given += count
-        return Round(exchanged, used / count)
+        return Round(exchanged, used / count, stolen)
 
 
 class _Another(Protocol):
@@ -256,6 +260,7 @@ def _rows(ours: list[Round], theirs: list[Round], limits: list[float]) -> list[R
             peer="oidc-provider, in memory",
             theirs=Figure.of(each.exchanged.quantile(0.99) * 1e3 for each in theirs),
             target=ours_at_most(12),
+            details=(stood_still(each.stolen for each in ours),),
         ),
         Row(
             what="processor time for a token",

@@ -20,6 +20,7 @@ from typing import TypeAlias
 import msgspec
 import uvloop
 
+from bench.measuring.processes import share_stolen, stolen_seconds
 from tollgate.background import running
 from tollgate.database import Connection, connect, open_pool
 from tollgate.eventlog import AppendGroup, WrongExpectedVersion, open_event_log
@@ -42,12 +43,16 @@ Append: TypeAlias = Callable[[AppendGroup], Awaitable[object]]
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """`p50` and `p99` in milliseconds, `cpu` in microseconds for each append."""
+    """`p50` and `p99` in milliseconds, `cpu` in microseconds for each append.
+
+    `stolen` is the share of their time for which the machine's cores stood still.
+    """
 
     rate: float
     p50: float
     p99: float
     cpu: float
+    stolen: float
 
 
 class Caller:
@@ -236,7 +241,9 @@ async def measure(  # noqa: PLR0917 - one for each argument of the command
         print("warm", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
         started, cpu = time.monotonic(), time.process_time()
+        stolen = stolen_seconds()
         await load.run(callers, seconds)
+        stolen = stolen_seconds() - stolen
         elapsed, cpu = time.monotonic() - started, time.process_time() - cpu
     taken = sorted(load.taken)
     measured = Measured(
@@ -244,6 +251,7 @@ async def measure(  # noqa: PLR0917 - one for each argument of the command
         p50=taken[len(taken) // 2] * 1e3,
         p99=taken[len(taken) * 99 // 100] * 1e3,
         cpu=cpu / len(taken) * 1e6,
+        stolen=share_stolen(stolen, elapsed),
     )
     print(msgspec.json.encode(measured).decode(), flush=True)
 

@@ -97,6 +97,11 @@ class Detail(msgspec.Struct, frozen=True):
     unit: str
 
 
+def stood_still(shares: Iterable[float]) -> Detail:
+    """Beside a p99: the part of each round in which the machine's cores did nothing."""
+    return Detail("cores stood still", median(shares) * 100, "%")
+
+
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the table.
 

@@ -43,6 +43,21 @@ def core_times(core: int) -> CoreTimes:
     raise ValueError(f"there is no core {core}")
 
 
+def stolen_seconds(stat: Path = Path("/proc/stat")) -> float:
+    """What all cores together have lost since the machine was switched on.
+
+    Those of a virtual machine stand still while its host runs something else, or when
+    they have used up what it allots to them: proc(5) calls it steal.
+    """
+    _all_cores, *counts = stat.read_text().partition("\n")[0].split()
+    return int(counts[7]) * _TICK
+
+
+def share_stolen(stolen: float, elapsed: float) -> float:
+    """Of the time of all cores, which was `elapsed` seconds for each."""
+    return stolen / elapsed / (os.cpu_count() or 1)
+
+
 def resident_bytes(pid: int) -> int:
     """What the process holds in memory now."""
     return _kibibytes(pid, "VmRSS") * 1024

@@ -32,6 +32,7 @@ from enforcement_gateway.view import SubscribedView
 from tollgate.events.tokens import TokenRevoked
 from tollgate.oauth.scopes import DEFAULT_AUDIENCES
 from tollgate.oauth.signing_keys import SigningKey, load_signing_key
+from tollgate.projections.huge_pages import LARGE, use_huge_pages
 
 TOKENS = 10_000
 """Live tokens in rotation, each of another app where there are as many."""
@@ -130,6 +131,7 @@ def main(folder: Path) -> None:
     asked = requests(view, load_signing_key(pem))
     decide_all(gate, received(asked))  # verifies and remembers every token
     revoke_some(view)
+    use_huge_pages(LARGE)  # as a worker does every half minute
     say(len(asked))
     for line in sys.stdin:
         if line.strip() == ANEW:

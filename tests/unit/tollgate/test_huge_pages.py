@@ -1,6 +1,19 @@
 """Memory that moved to huge pages holds what it held."""
 
-from tollgate.projections.huge_pages import HUGE_PAGE, _regions, use_huge_pages
+import asyncio
+import sys
+from datetime import timedelta
+
+import pytest
+
+from tollgate.background import running
+from tollgate.projections import huge_pages
+from tollgate.projections.huge_pages import (
+    HUGE_PAGE,
+    _regions,
+    stay_on_huge_pages,
+    use_huge_pages,
+)
 
 
 def test_what_the_process_holds_stays_as_it_is() -> None:
@@ -8,6 +21,29 @@ def test_what_the_process_holds_stays_as_it_is() -> None:
     moved = use_huge_pages()
     assert moved % HUGE_PAGE == 0
     assert all(each == bytes([number % 251]) * 4096 for number, each in enumerate(held))
+
+
+def test_a_small_process_is_left_as_it_is() -> None:
+    assert use_huge_pages(at_least=sys.maxsize) == 0
+
+
+async def test_what_comes_later_is_moved_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked, enough = [], asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def noting(at_least: int) -> int:
+        asked.append(at_least)
+        if len(asked) == 3:
+            loop.call_soon_threadsafe(enough.set)
+        return use_huge_pages(at_least)
+
+    monkeypatch.setattr(huge_pages, "use_huge_pages", noting)
+    async with running(stay_on_huge_pages(timedelta(0), at_least=HUGE_PAGE)):
+        async with asyncio.timeout(60):
+            await enough.wait()
+    assert set(asked) == {HUGE_PAGE}
 
 
 def test_only_private_memory_without_a_file_is_moved_in_whole_pages() -> None:

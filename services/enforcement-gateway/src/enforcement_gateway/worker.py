@@ -41,6 +41,7 @@ from tollgate.messaging.feed_client import FeedClient
 from tollgate.messaging.metrics import SubscriptionMetrics
 from tollgate.messaging.push import Push
 from tollgate.messaging.subscription import Subscription
+from tollgate.projections.huge_pages import stay_on_huge_pages
 from tollgate.projections.snapshot import SnapshotFile
 from tollgate.registry.state import RegistryState
 from tollgate.settings import Secret
@@ -78,7 +79,7 @@ async def _serve(settings: Settings, control_fd: int, *, writes_snapshot: bool) 
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession())
         view = open_view(settings, session)
-        loops = [view.logs.run()]
+        loops = [view.logs.run(), stay_on_huge_pages()]
         if settings.snapshot_path is not None:
             snapshot = SnapshotFile(settings.snapshot_path, view.logs.subscriptions)
             await snapshot.restore()

@@ -5,12 +5,21 @@ misses its table of pages at almost every step, and a fork copies that table for
 25 ms. With pages of 2 MiB both is over at once.
 """
 
+import asyncio
 import ctypes
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
+from tollgate.background import in_thread
+
 HUGE_PAGE = 2 * 1024 * 1024
+
+INTERVAL = timedelta(seconds=30)
+
+LARGE = 128 * 1024 * 1024
+"""Bytes of private memory from which on a process looks again and again."""
 
 _MADV_COLLAPSE = 25
 """Linux 6.1 and later, madvise(2): now, whatever is set for transparent huge pages."""
@@ -21,16 +30,19 @@ _ANONYMOUS = re.compile(
 )
 
 
-def use_huge_pages() -> int:
+def use_huge_pages(at_least: int = 0) -> int:
     """Move private memory to huge pages; how many bytes of it. 0 where it cannot be.
 
-    It copies once all that the process holds, a second a gigabyte: for a thread, after
-    a large state was read and before anything is served from it.
+    Nothing is moved where it would be fewer than `at_least`. It copies what is not on
+    such pages yet, a second a gigabyte: for a thread, and for all of it after a large
+    state was read and before anything is served from it.
     """
     try:
         madvise = ctypes.CDLL(None, use_errno=True).madvise
         regions = list(_regions(_MAPS.read_text(encoding="ascii", errors="replace")))
     except (OSError, AttributeError):
+        return 0
+    if sum(length for _, length in regions) < at_least:
         return 0
     madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     return sum(
@@ -38,6 +50,19 @@ def use_huge_pages() -> int:
         for start, length in regions
         if madvise(start, length, _MADV_COLLAPSE) == 0
     )
+
+
+async def stay_on_huge_pages(
+    interval: timedelta = INTERVAL, at_least: int = LARGE
+) -> None:
+    """Move what has come since to huge pages, again and again until cancelled.
+
+    What is asked at every request comes last: tokens that were verified, and what was
+    looked up for them. Where nothing has come this takes a millisecond or two.
+    """
+    while True:
+        await asyncio.sleep(interval.total_seconds())
+        await in_thread(use_huge_pages, at_least)
 
 
 def _regions(maps: str) -> Iterator[tuple[int, int]]:

@@ -38,10 +38,11 @@ KEEP_ALIVE = timedelta(seconds=75)
 LINGER = timedelta(seconds=5)
 """How long the rest of a refused body is read, so that the client sees the answer."""
 
-ACCEPTED_AT_ONCE = 16
+ACCEPTED_AT_ONCE = 4
 """Connections in one turn of the loop. libuv takes one for each listening socket in it,
 lest processes that share it starve each other; but clients that all come at once would
-wait for as many turns as there are of them, and be overtaken by those who are there."""
+wait for as many turns as there are of them, and be overtaken by those who are there.
+More would gain little, and who comes alone pays for each that finds nobody."""
 
 _PROBES = frozenset({"livez", "readyz", "metrics"})
 

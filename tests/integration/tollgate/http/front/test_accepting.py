@@ -12,7 +12,7 @@ from tollgate.http.server import ACCEPTED_AT_ONCE, Listener, serve
 from tollgate.testing.waiting import PATIENCE
 
 LOOPBACK = "127.0.0.1"
-CLIENTS = 2 * ACCEPTED_AT_ONCE
+CLIENTS = 8 * ACCEPTED_AT_ONCE
 
 
 class Counting:

@@ -36,11 +36,11 @@ class SigningKeys(Mapping[str, PublicKey]):
     """
 
     def __init__(self, view: View) -> None:
-        self._view = view
+        self.view = view
         self._parsed: dict[str, PublicKey] = {}
 
     def __getitem__(self, kid: str) -> PublicKey:
-        known = self._view.tokens.signing_keys[kid]
+        known = self.view.tokens.signing_keys[kid]
         parsed = self._parsed.get(kid)
         if parsed is None:
             parsed = parse_public_key(known.pem, Algorithm(known.alg))
@@ -48,13 +48,13 @@ class SigningKeys(Mapping[str, PublicKey]):
         return parsed
 
     def __contains__(self, kid: object) -> bool:
-        return kid in self._view.tokens.signing_keys
+        return kid in self.view.tokens.signing_keys
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._view.tokens.signing_keys)
+        return iter(self.view.tokens.signing_keys)
 
     def __len__(self) -> int:
-        return len(self._view.tokens.signing_keys)
+        return len(self.view.tokens.signing_keys)
 
 
 class Verifier:
@@ -83,7 +83,8 @@ class Verifier:
         parts = split(token)
         if parts is None:
             return _MALFORMED
-        read = self._reader.read_parts(token, parts, keys, wall)
+        kids = keys.view.tokens.signing_keys
+        read = self._reader.read_parts(token, parts, keys, kids, wall)
         return OF_TOKENS[read] if isinstance(read, TokenRefusal) else read
 
     def settle(

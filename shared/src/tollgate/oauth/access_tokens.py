@@ -5,7 +5,7 @@ its time judged at each request, as its revocation is.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from sys import intern
@@ -160,16 +160,22 @@ class Reader:
         a no needs no proof, and a flood of such tokens costs little.
         """
         parts = split(token)
-        return _MALFORMED if parts is None else self.read_parts(token, parts, keys, now)
+        if parts is None:
+            return _MALFORMED
+        return self.read_parts(token, parts, keys, keys, now)
 
     def read_parts(
         self,
         token: bytes,
         parts: tuple[bytes, bytes, bytes],
         keys: Mapping[str, VerificationKey],
+        kids: Container[str],
         now: Callable[[], float] | None = None,
     ) -> UnverifiedAccessToken | TokenRefusal:
-        """As `read`, of a token that was `split` into `parts`."""
+        """As `read`, of a token that was `split` into `parts`.
+
+        `kids` are those of the `keys`, as what is asked soonest whether it has one.
+        """
         head, body, signature = parts
         try:
             header = read_header(head)
@@ -179,7 +185,7 @@ class Reader:
         if typ != _TYPE and (typ or "").lower() not in _TYPES:
             return _WRONG_TYPE
         kid = header.kid or ""
-        if kid not in keys:
+        if kid not in kids:
             return _UNKNOWN_KEY
         if body != self._last:
             refusal = self._rule_out(body) or self._read_words(body)

@@ -36,8 +36,6 @@ cdef class HeadTemplate:
     cdef Py_ssize_t _rest_size
     cdef Py_ssize_t _token_end
     cdef Py_ssize_t _end
-    cdef bytes _filled
-    cdef Py_ssize_t _filled_size
 
     @cython.locals(at=Py_ssize_t, end=Py_ssize_t)
     cpdef Py_ssize_t fit(self, bytes data, KnownTokens sound) except -1
@@ -62,7 +60,7 @@ cdef class HeadTemplate:
         self, bytes data, Py_ssize_t start, KnownTokens sound
     ) except -1
 
-    @cython.locals(same=bint, known=KnownToken, token=bytes, odd=Py_ssize_t)
+    @cython.locals(known=KnownToken, text=bytes, token=bytes, odd=Py_ssize_t)
     cdef bint _take(
         self, bytes data, Py_ssize_t start, Py_ssize_t end, KnownTokens sound
     ) except -1

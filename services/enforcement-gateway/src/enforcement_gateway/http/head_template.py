@@ -65,8 +65,6 @@ class HeadTemplate:
         "_after",
         "_after_size",
         "_end",
-        "_filled",
-        "_filled_size",
         "_holes",
         "_is_usual",
         "_lead",
@@ -119,8 +117,8 @@ class HeadTemplate:
         self._after = after
         self._after_size = len(after)
         # Of a usual head: what stands before its token, and between that and its
-        # length; where the token of the last one ended, what that was, all behind it,
-        # and where the head ended with that: 0 if it was too long.
+        # length; where the token of the last one ended, all behind it, and where the
+        # head ended with that: 0 if it was too long.
         self._is_usual = [kind for _, _, kind in holes] in _USUAL
         self._lead = self._middle = b""
         self._lead_size = self._middle_size = 0
@@ -129,8 +127,8 @@ class HeadTemplate:
             for self._middle, self._middle_size, _ in others:
                 pass
         self._token_end = 0
-        self._filled = self._rest = b""
-        self._filled_size = self._rest_size = self._end = 0
+        self._rest = b""
+        self._rest_size = self._end = 0
 
     @property
     def make(self) -> tuple[object, ...]:
@@ -229,28 +227,25 @@ class HeadTemplate:
     def _take(self, data: bytes, start: int, end: int, sound: KnownTokens) -> bool:
         """Let what stands there fill the hole; False if it may not (RFC 6750 §2.1).
 
-        What is `sound` was held to that before, and so was what filled it last. What
-        does not begin as a JWS is not `sound`, and not looked for.
+        What is `sound` was held to that before, and so was what is known since the last
+        head. What does not begin as a JWS is not `sound`, and not looked for.
         """
-        same = end - start == self._filled_size and pieces.begins(
-            data, self._filled, start
-        )
-        if same and self.known is not None:
-            return True
-        known = None
+        known = self.known
+        if known is not None:
+            text = known.text
+            if len(text) == end - start and pieces.begins(data, text, start):
+                return True
+            known = None
         if data[start] in OPENINGS:
-            known = sound.between(data, start, end)  # it may have been verified since
+            known = sound.between(data, start, end)
         if known is not None:
             token = known.text
-        elif same:
-            return True
         else:
             token = data[start:end]
             odd = find_first_not_of(token, _TOKEN_OCTETS)
             if odd >= 0 and (not odd or token[odd:].strip(b"=")):
                 return False
-        self.token = self._filled = token
-        self._filled_size = end - start
+        self.token = token
         self.known = known
         return True
 

@@ -141,6 +141,8 @@ class Reader:
         self._audiences = audiences
         self.remembered: dict[bytes, TokenRefusal | None] = {}
         self._sizes: tuple[int, ...] = ()  # of them, in characters
+        self._head: bytes | None = None  # of the last token, as it is written
+        self._header = JwsHeader(alg="")  # what it says
         self._last: bytes | None = None  # claims, in base64url
         self._payload = b""  # the same decoded
         self._exp = 0.0  # of theirs
@@ -177,13 +179,11 @@ class Reader:
         `kids` are those of the `keys`, as what is asked soonest whether it has one.
         """
         head, body, signature = parts
-        try:
-            header = read_header(head)
-        except MalformedJws:
-            return _MALFORMED
-        typ = header.typ
-        if typ != _TYPE and (typ or "").lower() not in _TYPES:
-            return _WRONG_TYPE
+        if head != self._head:
+            refusal = self._read_head(head)
+            if refusal is not None:
+                return refusal
+        header = self._header
         kid = header.kid or ""
         if kid not in kids:
             return _UNKNOWN_KEY
@@ -194,6 +194,18 @@ class Reader:
         if now is not None and now() >= self._exp + LEEWAY:
             return _EXPIRED
         return _unverified(token, header, keys[kid], self._payload, signature)
+
+    def _read_head(self, head: bytes) -> TokenRefusal | None:
+        """Why no access token has such a head; else it is kept: the next has it too."""
+        try:
+            header = read_header(head)
+        except MalformedJws:
+            return _MALFORMED
+        typ = header.typ
+        if typ != _TYPE and (typ or "").lower() not in _TYPES:
+            return _WRONG_TYPE
+        self._head, self._header = head, header
+        return None
 
     def _read_words(self, body: bytes) -> TokenRefusal | None:
         """Why it is no token for here by its claims; else they are kept."""

@@ -5,23 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enforcement_gateway.known_tokens import KnownTokens
-from tollgate.oauth.access_tokens import VerifiedAccessToken
+from tollgate.testing.tokens import verified_access_token
 
 SIGNATURE = b".signature-of-the-issuer"
-
-
-def verified(jti: str) -> VerifiedAccessToken:
-    return VerifiedAccessToken(
-        signing_kid="kid",
-        client_id="app_1",
-        jti=jti,
-        audiences=frozenset(),
-        scopes=frozenset(),
-        key="kid-1/2",
-        rev=0,
-        iat=0.0,
-        exp=1.0,
-    )
 
 
 ENDS = [b"", b"c", SIGNATURE, SIGNATURE[:-1] + b"s"]
@@ -38,7 +24,7 @@ def test_none_is_taken_for_another(added: list[bytes], asked: list[bytes]) -> No
     known = KnownTokens(100)
     told = {}
     for number, token in enumerate(added):
-        told[token] = verified(f"jti-{number}")
+        told[token] = verified_access_token(jti=f"jti-{number}")
         known.add(token, told[token])
         assert known.get(token).verified is told[token]
     for token in asked + added:
@@ -49,7 +35,7 @@ def test_none_is_taken_for_another(added: list[bytes], asked: list[bytes]) -> No
 @given(TOKENS, TOKENS, TOKENS)
 def test_it_is_found_where_it_stands(before: bytes, token: bytes, after: bytes) -> None:
     known = KnownTokens(1)
-    known.add(token, verified("jti-1"))
+    known.add(token, verified_access_token())
     start, end = len(before), len(before) + len(token)
     data = before + token + after
     assert known.between(data, start, end) is known.get(token)
@@ -64,7 +50,7 @@ def test_those_that_end_differently_are_all_known() -> None:
     known = KnownTokens(100)
     tokens = [b"the same claims.%015d" % number for number in range(100)]
     for number, token in enumerate(tokens):
-        known.add(token, verified(f"jti-{number}"))
+        known.add(token, verified_access_token(jti=f"jti-{number}"))
     assert [known.get(token).text for token in tokens] == tokens
     assert len(known) == len(tokens)
 
@@ -74,6 +60,6 @@ def test_there_is_an_end_to_it(most: int) -> None:
     known = KnownTokens(most)
     for number in range(20):
         token = b"%b-%020d" % (SIGNATURE, number)
-        known.add(token, verified("jti"))
+        known.add(token, verified_access_token())
         assert len(known) <= most
         assert (known.get(token) is not None) is (most > 0)

@@ -7,6 +7,7 @@ from uuid import uuid4
 import msgspec
 
 from tollgate.oauth import base64url
+from tollgate.oauth.access_tokens import VerifiedAccessToken
 from tollgate.oauth.signing_keys import SigningKey
 
 
@@ -48,3 +49,21 @@ def client_assertion(
     } | claims
     present = {name: value for name, value in members.items() if value is not None}
     return signed(key, present)
+
+
+_VERIFIED = VerifiedAccessToken(
+    signing_kid="kid",
+    client_id="app_1",
+    jti="jti-1",
+    audiences=frozenset(),
+    scopes=frozenset(),
+    key="kid-1/2",
+    rev=0,
+    iat=0.0,
+    exp=1.0,
+)
+
+
+def verified_access_token(**told: object) -> VerifiedAccessToken:
+    """What was found of a token; members that are not `told` are of no concern."""
+    return msgspec.structs.replace(_VERIFIED, **told)

@@ -12,22 +12,16 @@ from enforcement_gateway.domain.authorization import (
     KnownToken,
     admits_plainly,
 )
-from tollgate.oauth.access_tokens import VerifiedAccessToken
 from tollgate.registry.oauth_app import OAuthApp
 from tollgate.registry.state import Lead, RegistryState
+from tollgate.testing.tokens import verified_access_token
 from tollgate.tokens.state import SigningKey, TokensState
 
 TO_TRACK = Demand("write", "tracking")
-VERIFIED = VerifiedAccessToken(
+VERIFIED = verified_access_token(
     signing_kid="signer-1",
-    client_id="app_1",
-    jti="jti-1",
     audiences=frozenset({TO_TRACK.audience}),
     scopes=frozenset({TO_TRACK.scope}),
-    key="kid-1/2",
-    rev=0,
-    iat=0.0,
-    exp=1.0,
 )
 
 

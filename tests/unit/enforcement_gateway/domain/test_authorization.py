@@ -40,20 +40,17 @@ from tollgate.events.tokens import (
 from tollgate.oauth.access_tokens import LEEWAY, TokenRefusal, VerifiedAccessToken
 from tollgate.oauth.scopes import DEFAULT_AUDIENCES, Scope
 from tollgate.testing.folded_logs import RECORDED_AT, FoldedLogs, key_added
+from tollgate.testing.tokens import verified_access_token
 
 NOW = RECORDED_AT
 AT = NOW.timestamp()
 TRACKING = Scope.TRACKING_API_WRITE
 OFF, REPORT, ENFORCE = Enforcement.OFF, Enforcement.REPORT, Enforcement.ENFORCE
 
-TOKEN = VerifiedAccessToken(
+TOKEN = verified_access_token(
     signing_kid="signer",
-    client_id="app_1",
-    jti="jti-1",
     audiences=frozenset({DEFAULT_AUDIENCES[TRACKING]}),
     scopes=frozenset({TRACKING.value}),
-    key="kid-1/2",
-    rev=0,
     iat=AT - 3600,
     exp=AT + 3600,
 )

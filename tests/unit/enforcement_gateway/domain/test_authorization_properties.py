@@ -53,6 +53,7 @@ from tollgate.oauth.access_tokens import VerifiedAccessToken
 from tollgate.oauth.scopes import DEFAULT_AUDIENCES, Scope
 from tollgate.registry.state import RegistryState
 from tollgate.testing.folded_logs import RECORDED_AT, FoldedLogs, key_added
+from tollgate.testing.tokens import verified_access_token
 from tollgate.tokens.revoked import MAX_LATEST, RevokedTokens
 
 NOW = RECORDED_AT.timestamp()
@@ -485,14 +486,10 @@ def test_nothing_odd_is_an_everyday_yes(mode: Enforcement) -> None:
     for stream, fact in opening():
         logs.record(stream, fact)
     logs.record("source-src_a", EnforcementChanged(mode=mode))
-    token = VerifiedAccessToken(
+    token = verified_access_token(
         signing_kid="signer-1",
-        client_id="app_1",
-        jti="jti-1",
         audiences=frozenset(DEFAULT_AUDIENCES.values()),
         scopes=frozenset({TRACKING.value}),
-        key="kid-1/2",
-        rev=0,
         iat=NOW,
         exp=NOW + 1,
     )

@@ -22,7 +22,7 @@ from enforcement_gateway.http.server import Behind
 from enforcement_gateway.known_tokens import KnownTokens
 from enforcement_gateway.upstream.forwarding import Peer, UpstreamAuthorization
 from enforcement_gateway.upstream.pool import Origin, Pool
-from tollgate.oauth.access_tokens import VerifiedAccessToken
+from tollgate.testing.tokens import verified_access_token
 
 BEHIND = Behind(
     pool=Pool(
@@ -42,24 +42,10 @@ PEERS = [
 TOKEN = b"eyJa.bbbb.cccc"
 
 
-def verified(jti: str) -> VerifiedAccessToken:
-    return VerifiedAccessToken(
-        signing_kid="kid",
-        client_id="app_1",
-        jti=jti,
-        audiences=frozenset(),
-        scopes=frozenset(),
-        key="kid-1/2",
-        rev=0,
-        iat=0.0,
-        exp=1.0,
-    )
-
-
 def known_tokens(*tokens: bytes) -> KnownTokens:
     known = KnownTokens(len(tokens))
     for number, token in enumerate(tokens):
-        known.add(token, verified(f"jti-{number}"))
+        known.add(token, verified_access_token(jti=f"jti-{number}"))
     return known
 
 
@@ -156,7 +142,7 @@ class TestFits:
         known = template(head, head.replace(b"parent: 1", b"parent: 2"))
         assert known is not None
         sound = KnownTokens(1)
-        for found in (None, None, verified("jti-1")):
+        for found in (None, None, verified_access_token()):
             if found is not None:
                 sound.add(TOKEN, found)
             assert known.fit(head, sound) == len(head)

@@ -29,22 +29,13 @@ from tollgate.events.registry import Enforcement
 from tollgate.oauth.access_tokens import UnverifiedAccessToken, VerifiedAccessToken
 from tollgate.oauth.scopes import DEFAULT_AUDIENCES
 from tollgate.testing.folded_logs import FoldedLogs
+from tollgate.testing.tokens import verified_access_token
 
 PYTHON = b"analytics-python/2.4.0"
 OLD_PYTHON = b"analytics-python/2.3.0"
 NODE = b"node-fetch/1.0"
 
-VERIFIED = VerifiedAccessToken(
-    signing_kid="kid",
-    client_id="app_1",
-    jti="jti-1",
-    audiences=frozenset(),
-    scopes=frozenset(),
-    key="kid-1/2",
-    rev=0,
-    iat=0.0,
-    exp=1.0,
-)
+VERIFIED = verified_access_token()
 
 
 def node_body(version: str) -> bytes:

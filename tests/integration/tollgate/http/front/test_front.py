@@ -43,6 +43,17 @@ class Asking:
         self._connection.leave(remind)
 
 
+SETTLED = pytest.mark.parametrize(
+    ("settle", "answer"),
+    [
+        (lambda asking: asking.answer("token"), b"token"),
+        (lambda asking: asking.leave("because"), b"/front because "),
+    ],
+    ids=["answered", "left"],
+)
+"""What may become of a request in front, and what its client reads then."""
+
+
 class Site:
     """A server with a front, and the requests that either has seen."""
 
@@ -374,9 +385,9 @@ async def test_a_shutdown_waits_for_a_request_whose_client_has_just_gone(
         await until(lambda: not site.connections())
 
 
-@pytest.mark.parametrize("is_left", [False, True])
+@SETTLED
 async def test_a_shutdown_waits_for_no_more_than_what_is_in_front(
-    site: Site, *, is_left: bool
+    site: Site, settle: Callable[[Asking], None], answer: bytes
 ) -> None:
     """Of a connection that came too late to be told to end before."""
     async with connected(site) as client:
@@ -387,12 +398,8 @@ async def test_a_shutdown_waits_for_no_more_than_what_is_in_front(
         await until(lambda: connection._held)
         ending = asyncio.create_task(connection.shutdown(None))
         await until(lambda: connection._handler_waiter is not None)
-        if is_left:
-            asking.leave("because")
-        else:
-            asking.answer("token")
-        answer = await client.answer()
-        assert answer.body == (b"/front because " if is_left else b"token")
+        settle(asking)
+        assert (await client.answer()).body == answer
         with pytest.raises(ConnectionEnded):
             await client.answer()
         async with asyncio.timeout(PATIENCE):
@@ -436,45 +443,37 @@ async def test_what_comes_right_after_an_answer_is_answered_before_the_end(
             await client.answer()
 
 
-@pytest.mark.parametrize("is_left", [False, True])
+@SETTLED
 async def test_a_shutdown_waits_for_what_is_in_front(
-    site: Site, *, is_left: bool
+    site: Site, settle: Callable[[Asking], None], answer: bytes
 ) -> None:
     async with connected(site) as client:
         await client.send(request("/front"))
         asking = await site.begun()
         ending = asyncio.create_task(site.runner.cleanup())
         await until(lambda: asking.is_told_to_end)
-        if is_left:
-            asking.leave("because")
-        else:
-            asking.answer("token")
-        answer = await client.answer()
-        assert answer.body == (b"/front because " if is_left else b"token")
+        settle(asking)
+        assert (await client.answer()).body == answer
         with pytest.raises(ConnectionEnded):
             await client.answer()
         await ending
 
 
-@pytest.mark.parametrize("is_left", [False, True])
+@SETTLED
 async def test_what_a_shutdown_has_only_begun_with_is_answered(
-    site: Site, *, is_left: bool
+    site: Site, settle: Callable[[Asking], None], answer: bytes
 ) -> None:
     async with connected(site) as client:
         await client.send(request("/front"))
         asking = await site.begun()
 
-        def settle() -> None:
+        def settle_now() -> None:
             assert asking.is_told_to_end
-            if is_left:
-                asking.leave("because")
-            else:
-                asking.answer("token")
+            settle(asking)
 
-        site.at_shutdown = settle
+        site.at_shutdown = settle_now
         ending = asyncio.create_task(site.runner.cleanup())
-        answer = await client.answer()
-        assert answer.body == (b"/front because " if is_left else b"token")
+        assert (await client.answer()).body == answer
         with pytest.raises(ConnectionEnded):
             await client.answer()
         await ending

@@ -176,7 +176,7 @@ class Reader:
     ) -> UnverifiedAccessToken | TokenRefusal:
         """As `read`, of a token that was `split` into `parts`.
 
-        `kids` are those of the `keys`, as what is asked soonest whether it has one.
+        `kids` are the names of the `keys`, in what soonest tells whether one is there.
         """
         head, body, signature = parts
         if head != self._head:

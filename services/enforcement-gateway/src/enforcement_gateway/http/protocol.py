@@ -120,7 +120,7 @@ class ServerConnection(Connection):
             server.counters.count_denied(Reason.OVERLOADED)
             self._transport.write(
                 denial(
-                    Reason.OVERLOADED, request_id=server.new_request_id(), close=True
+                    Reason.OVERLOADED, request_id=next(server.request_ids), close=True
                 )
             )
             self._state = _CLOSED
@@ -532,7 +532,7 @@ class ServerConnection(Connection):
     ) -> Exchange:
         server = self._server
         server.counters.requests += 1
-        request_id = server.new_request_id()
+        request_id = next(server.request_ids)
         exchange = Exchange(server, self, plan, request_id, template)
         self._exchange = exchange
         return exchange
@@ -628,7 +628,7 @@ class ServerConnection(Connection):
             return
         self._server.counters.requests += 1
         self._server.counters.count_denied(reason)
-        request_id = self._server.new_request_id()
+        request_id = next(self._server.request_ids)
         self._server.refusals.tell(
             reason, DENIALS[reason].status, request_id, self.peer.address
         )

@@ -30,5 +30,3 @@ cdef class Server:
     cdef readonly object request_ids
     cdef object _sweeper
     cdef object _emptied
-
-    cpdef bytes new_request_id(self)

@@ -61,7 +61,8 @@ class Server:
     `clock` is that of the loop at the next look at deadlines, which are counted from
     it: they are never early, and late by no more than the time between two looks.
     `idle_until` is the deadline of a connection on which nothing is under way now.
-    `request_ids` are those to come, as `new_request_id` gives them.
+    `request_ids` are those to come, unique without asking for random bits each time:
+    they are counted.
     """
 
     __slots__ = (
@@ -119,10 +120,6 @@ class Server:
         self.request_ids = chain.from_iterable(map(self._sixteen_ids, count()))
         self._sweeper: asyncio.TimerHandle | None = None
         self._emptied = asyncio.Event()
-
-    def new_request_id(self) -> bytes:
-        """Unique without asking for random bits each time: they are counted."""
-        return next(self.request_ids)
 
     def peer_of(self, transport: asyncio.BaseTransport) -> Peer:
         name = transport.get_extra_info("peername")

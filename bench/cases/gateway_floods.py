@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 
 from bench import ROOT
-from bench.gateway.contest import all_given, contest, row
+from bench.gateway.contest import all_given, contest, costs, row
 from bench.gateway.forgeries import (
     FLOODS,
     FORGED_ES256,
@@ -113,17 +113,20 @@ async def _verified(
 ) -> list[Row]:
     load = await _load(site, flood, ports)
 
-    def through(port: int) -> Callable[[], Awaitable[float]]:
+    answered: dict[Mode, list[Answers]] = {mode: [] for mode in ports}
+
+    def through(mode: Mode) -> Callable[[], Awaitable[float]]:
         async def rate() -> float:
-            answers = await offer(site.bench, load, port, LOOP_SECONDS)
-            return answers.require_refused(flood.name).rate
+            answers = await offer(site.bench, load, ports[mode], LOOP_SECONDS)
+            answered[mode].append(answers.require_refused(flood.name))
+            return answers.rate
 
         return rate
 
     before = await site.passed()
     measured = await site.bench.alternate(
         {
-            **{mode.value: through(port) for mode, port in ports.items()},
+            **{mode.value: through(mode) for mode in ports},
             "bare": lambda: _bare_verifications(site.bench, algorithm),
         },
         usual=FEW,
@@ -138,6 +141,7 @@ async def _verified(
             peer=f"bare {algorithm} verification",
             theirs=Figure.of(measured["bare"]),
             target=target,
+            details=tuple(costs("", answered[mode])),
         )
         for mode in ports
     ]

@@ -82,7 +82,7 @@ def row(
         peer=peer,
         theirs=rates(theirs),
         target=target,
-        details=(*_details("", ours), *_details("peer's ", theirs)),
+        details=(*costs("", ours), *costs("peer's ", theirs)),
         note="; ".join(
             part
             for part in (note, _idle("it", ours), _idle("the peer", theirs))
@@ -103,7 +103,7 @@ def _idle(who: str, answers: Sequence[Answers]) -> str:
     return f"the load was the limit: {who} was busy for {busy:.0%} of the time"
 
 
-def _details(whose: str, answers: Sequence[Answers]) -> Iterator[Detail]:
+def costs(whose: str, answers: Sequence[Answers]) -> Iterator[Detail]:
     """The slowest hundredth, and what a request takes of the core under test."""
     yield Detail(f"{whose}p99", median(each.p99 / 1000 for each in answers), "ms")
     for name, seconds in (

@@ -1,11 +1,12 @@
 """Steps that are taken for everybody in one go, a lot at a time."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
-from token_issuer.bursts import Burst, ForAll
+from token_issuer.bursts import Arrivals, Burst, ForAll
+from tollgate.testing.waiting import PATIENCE
 
 
 class Asked:
@@ -159,3 +160,45 @@ class TestAStepForAll:
             await bad.done
 
         assert story == []
+
+
+class TestArrivals:
+    async def test_are_taken_when_a_turn_has_brought_nobody_more(self) -> None:
+        taken: list[list[str]] = []
+        arrivals = Arrivals[str](taken.append)
+
+        for name in "abc":
+            arrivals.add(name)
+            await asyncio.sleep(0)  # a turn of the loop
+        assert taken == []
+        await turns_until(lambda: bool(taken))
+
+        assert taken == [["a", "b", "c"]]
+
+    async def test_are_not_waited_for_once_they_are_enough(self) -> None:
+        taken: list[list[str]] = []
+        arrivals = Arrivals[str](taken.append, enough=3)
+
+        for name in "abcdefg":
+            arrivals.add(name)
+            await asyncio.sleep(0)
+        await turns_until(lambda: "g" in taken[-1])
+
+        assert taken == [["a", "b", "c"], ["d", "e", "f"], ["g"]]
+
+    async def test_of_which_there_is_one_is_taken(self) -> None:
+        taken: list[list[str]] = []
+        arrivals = Arrivals[str](taken.append)
+
+        arrivals.add("a")
+        await turns_until(lambda: bool(taken))
+        arrivals.add("b")
+        await turns_until(lambda: len(taken) > 1)
+
+        assert taken == [["a"], ["b"]]
+
+
+async def turns_until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0)

@@ -28,6 +28,37 @@ class Work(Protocol):
 
 
 WorkT = TypeVar("WorkT", bound=Work)
+ArrivalT = TypeVar("ArrivalT")
+
+
+class Arrivals(Generic[ArrivalT]):
+    """Those who arrive in turns of the loop that follow each other, taken in one go.
+
+    That is when a turn has brought nobody more, or `enough` are there. A client that
+    connects, and one that sends, is seen a few turns after those who came before it:
+    a lot of whoever is there makes the next turn long, and lots small.
+    """
+
+    def __init__(
+        self, take: Callable[[list[ArrivalT]], object], *, enough: int = LOT
+    ) -> None:
+        self._take = take
+        self._enough = enough
+        self._here: list[ArrivalT] = []
+
+    def add(self, arrival: ArrivalT) -> None:
+        if not self._here:
+            asyncio.get_running_loop().call_soon(self._take_or_wait, 0)
+        self._here.append(arrival)
+
+    def _take_or_wait(self, before: int) -> None:
+        """`before`: how many were there a turn ago."""
+        count = len(self._here)
+        if before < count < self._enough:
+            asyncio.get_running_loop().call_soon(self._take_or_wait, count)
+            return
+        here, self._here = self._here, []
+        self._take(here)
 
 
 class ForAll(Generic[WorkT]):

@@ -5,7 +5,6 @@ alone. Whatever else it would have to wait for, and whatever is not a token, is 
 the application to decide, to answer, to log and to count.
 """
 
-import asyncio
 import time
 from collections.abc import Collection, Mapping
 from email.utils import formatdate
@@ -15,6 +14,7 @@ import msgspec
 from aiohttp import HttpVersion11, web
 from aiohttp.hdrs import AUTHORIZATION, CONTENT_TYPE, EXPECT, UPGRADE
 
+from token_issuer.bursts import Arrivals
 from token_issuer.callers import Caller
 from token_issuer.grants.client_credentials import (
     AccessTokenResponse,
@@ -76,7 +76,7 @@ class TokenFront:
     def __init__(self, surroundings: Surroundings) -> None:
         self._surroundings = surroundings
         self._paths = frozenset(surroundings.paths)
-        self._unread: list[_Asking] = []
+        self._unread = Arrivals(_read_all)
         self._date_of = -1
         self._date = b""
 
@@ -97,15 +97,8 @@ class TokenFront:
         return _Asking(self, self._surroundings, head, connection)
 
     def take(self, asking: "_Asking") -> None:
-        """Read it together with all others that have arrived: see `bursts`."""
-        if not self._unread:
-            asyncio.get_running_loop().call_soon(self._read)
-        self._unread.append(asking)
-
-    def _read(self) -> None:
-        unread, self._unread = self._unread, []
-        for asking in unread:
-            asking.read()
+        """Read it together with all others that arrive now: see `bursts`."""
+        self._unread.add(asking)
 
     def octets_of(self, answer: AccessTokenResponse, request_id: str) -> bytes:
         """The whole of it, as it is sent."""
@@ -115,6 +108,11 @@ class TokenFront:
             self._date_of, self._date = now, formatdate(now, usegmt=True).encode()
         body = _encode(answer)
         return _ANSWER % (request_id.encode(), len(body), self._date, body)
+
+
+def _read_all(askings: "list[_Asking]") -> None:
+    for asking in askings:
+        asking.read()
 
 
 class _Asking:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from enforcement_gateway.body.known_keys import MAX_KNOWN
 from enforcement_gateway.body.scanner import scan_write_keys
 from enforcement_gateway.body.write_keys import (
+    index_write_keys,
     keys_spelt,
     parse_write_keys,
     read_write_keys,
@@ -216,7 +217,8 @@ BODIES = st.lists(MEMBERS.map(":".join), max_size=5).map(joined("{", "}")) | DOC
 
 
 QUICK_WAYS = pytest.mark.parametrize(
-    "read", [read_write_keys_quickly, parse_write_keys, scan_write_keys]
+    "read",
+    [read_write_keys_quickly, parse_write_keys, scan_write_keys, index_write_keys],
 )
 
 
@@ -252,7 +254,9 @@ class TestQuickWays:
     def test_take_nothing_that_the_rule_refuses(self, read, name):
         assert read(UNREADABLE[name]) is None
 
-    @pytest.mark.parametrize("depth", [50, 59, 60, 61, 62, 64, 100, 500, 900])
+    @pytest.mark.parametrize(
+        "depth", [50, 59, 60, 61, 62, 64, 100, 500, 900, *range(1010, 1030)]
+    )
     def test_read_any_depth_that_the_rule_reads(self, read, depth):
         body = b'{"writeKey":"k","x":%b1%b}' % (b"[" * depth, b"]" * depth)
         assert read(body) in (None, strict_or_none(body))
@@ -274,6 +278,33 @@ class TestQuickWays:
         body = {"writeKey": "k", "batch": [event, {**event, "writeKey": "l"}]}
         assert read_write_keys_strictly(json.dumps(body).encode()) == ("k", "l")
         assert read(json.dumps(body).encode()) in (("k", "l"), None)
+
+    @given(body=BODIES, gap=st.sampled_from([16 * 1024, 64 * 1024, 512 * 1024]))
+    def test_agree_on_large_bodies(self, read, body, gap):
+        octets = body.encode("utf-8", "surrogatepass") + b" " * gap
+        quick = read(octets)
+        assert quick is None or quick == strict_or_none(octets)
+
+
+class TestIndex:
+    """What it must not decline: else it agrees with everybody."""
+
+    @pytest.mark.parametrize(
+        ("body", "keys"),
+        [
+            (b"{}", ()),
+            (b'{"writeKey":"k"}', ("k",)),
+            (b' {"writeKey":"k", "batch":[ ]}\n', ("k",)),
+            (b'{"batch":[{"writeKey":"a"},{}],"writeKey":"c"}', ("c", "a")),
+            (b'{"batch":[{},{"writeKey":"a"},{"writeKey":"a"}]}', ("a",)),
+            (b'{"x":{"\\n":"\xc3\xa9"},"y":[1.5e-3,-0,true,null]}', ()),
+            (b'{"writeKey":"k","x":%b}' % (b"[" * 1000 + b"]" * 1000), ("k",)),
+        ],
+    )
+    def test_answers_what_is_plain(self, body, keys):
+        for _ in range(2):  # nothing of the first is in the way
+            assert index_write_keys(body) == keys
+        assert read_write_keys_strictly(body) == keys
 
 
 class TestSearch:

@@ -10,7 +10,7 @@ cdef extern from "sys/socket.h" nogil:
     ssize_t c_send "send"(int descriptor, const void *data, size_t size, int flags)
 
 cdef enum:
-    READ_SIZE = 65536
+    READ_SIZE = 131072
 
 
 cdef inline bytes receive(int descriptor, Py_ssize_t size):

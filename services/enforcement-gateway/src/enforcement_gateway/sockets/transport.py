@@ -12,7 +12,7 @@ from typing import Protocol, cast
 from enforcement_gateway.sockets import kernel
 from enforcement_gateway.sockets.readiness import Readiness, Watched
 
-READS_IN_A_ROW = 16
+READS_IN_A_ROW = 8
 """How often one connection is read before others have their turn."""
 
 HIGH_WATER = 64 * 1024

@@ -2,8 +2,9 @@
 
 import ctypes
 
-KEPT: int = 16 * 1024 * 1024
-"""Octets of freed memory that are kept for the next large body."""
+KEPT: int = 64 * 1024 * 1024
+"""Octets of freed memory that are kept for the next large bodies: of as many the start
+may have come at once."""
 
 LARGEST_KEPT: int = 4 * 1024 * 1024
 """Octets: what is larger comes from the kernel and goes back there each time."""

@@ -44,13 +44,18 @@ def keys(logs: FoldedLogs) -> SigningKeys:
 def verifications(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Every token whose signature was checked."""
     checked = []
-    read = Reader.read_parts
 
-    def counting(self, token, *arguments):
-        checked.append(token)
-        return read(self, token, *arguments)
+    def count(name):
+        read = getattr(Reader, name)
 
-    monkeypatch.setattr(Reader, "read_parts", counting)
+        def counting(self, token, *arguments):
+            checked.append(token)
+            return read(self, token, *arguments)
+
+        monkeypatch.setattr(Reader, name, counting)
+
+    count("read_parts")
+    count("read_again")
     return checked
 
 

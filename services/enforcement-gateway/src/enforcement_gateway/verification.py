@@ -80,11 +80,14 @@ class Verifier:
 
     def read(self, token: bytes, keys: SigningKeys) -> UnverifiedAccessToken | Reason:
         """What one that is not remembered says by itself; `settle` does the rest."""
-        parts = split(token)
-        if parts is None:
-            return _MALFORMED
-        kids = keys.view.tokens.signing_keys
-        read = self._reader.read_parts(token, parts, keys, kids, wall)
+        reader, kids = self._reader, keys.view.tokens.signing_keys
+        if token.startswith(reader.start):
+            read = reader.read_again(token, kids, wall)
+        else:
+            parts = split(token)
+            if parts is None:
+                return _MALFORMED
+            read = reader.read_parts(token, parts, keys, kids, wall)
         return OF_TOKENS[read] if isinstance(read, TokenRefusal) else read
 
     def settle(

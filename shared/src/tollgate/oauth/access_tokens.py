@@ -13,7 +13,7 @@ from sys import intern
 import msgspec
 from msgspec import UNSET
 
-from tollgate.oauth.base64url import TRANSLATION, decode_translated
+from tollgate.oauth.base64url import TRANSLATION, NotBase64Url, decode_translated
 from tollgate.oauth.claims import (
     AccessTokenClaims,
     InvalidClaims,
@@ -21,6 +21,7 @@ from tollgate.oauth.claims import (
     decode_access_token_words,
 )
 from tollgate.oauth.jws import (
+    MAX_LENGTH,
     JwsHeader,
     MalformedJws,
     VerificationKey,
@@ -55,6 +56,7 @@ class TokenRefusal(StrEnum):
     NOT_YET_VALID = "not_yet_valid"
 
 
+_DOT = ord(".")
 _MALFORMED = TokenRefusal.MALFORMED  # a name of its own: Python 3.11 looks for a
 _WRONG_TYPE = TokenRefusal.WRONG_TYPE  # member of an enumeration by a call
 _UNKNOWN_KEY = TokenRefusal.UNKNOWN_KEY
@@ -132,8 +134,9 @@ class Reader:
     `audiences` are the doors of which a token must name one; None is for the issuer,
     who looks at tokens of every door. What claims begin with is remembered: in a flood
     most say the same up to their audience, and then they need not be decoded.
-    `remembered` is of such beginnings, in base64url. Claims that nothing was wrong with
-    are kept until others come: who is refused for the signature mostly tries again.
+    `remembered` is of such beginnings, in base64url. `start` is all that stands before
+    the signature of the last token that had nothing wrong in it: who is refused for the
+    signature mostly tries again.
     """
 
     def __init__(self, issuer: str, audiences: AbstractSet[str] | None) -> None:
@@ -143,9 +146,10 @@ class Reader:
         self._sizes: tuple[int, ...] = ()  # of them, in characters
         self._head: bytes | None = None  # of the last token, as it is written
         self._header = JwsHeader(alg="")  # what it says
-        self._last: bytes | None = None  # claims, in base64url
-        self._payload = b""  # the same decoded
-        self._exp = 0.0  # of theirs
+        self._payload = b""  # of the last claims that nothing was wrong with
+        self._exp = 0.0
+        self.start = NO_START
+        self._last: UnverifiedAccessToken
 
     def read(
         self,
@@ -161,6 +165,8 @@ class Reader:
         What is refused for its own words is refused before its signature is looked at:
         a no needs no proof, and a flood of such tokens costs little.
         """
+        if token.startswith(self.start):
+            return self.read_again(token, keys, now)
         parts = split(token)
         if parts is None:
             return _MALFORMED
@@ -183,17 +189,52 @@ class Reader:
             refusal = self._read_head(head)
             if refusal is not None:
                 return refusal
-        header = self._header
-        kid = header.kid or ""
+        kid = self._header.kid or ""
         if kid not in kids:
             return _UNKNOWN_KEY
-        if body != self._last:
-            refusal = self._rule_out(body) or self._read_words(body)
-            if refusal is not None:
-                return refusal
+        refusal = self._rule_out(body) or self._read_words(body)
+        if refusal is not None:
+            return refusal
         if now is not None and now() >= self._exp + LEEWAY:
             return _EXPIRED
-        return _unverified(token, header, keys[kid], self._payload, signature)
+        try:
+            octets = octets_of(signature)
+        except MalformedJws:
+            return _MALFORMED
+        key = keys[kid]
+        # RFC 8725 §3.1: the key decides on the algorithm, never the token.
+        if self._header.alg not in key.algs:
+            return TokenRefusal.BAD_SIGNATURE
+        start = token[: -len(signature)]
+        read = UnverifiedAccessToken(kid, key, self._payload, start[:-1], octets)
+        self.start, self._last = start, read
+        return read
+
+    def read_again(
+        self,
+        token: bytes,
+        kids: Container[str],
+        now: Callable[[], float] | None = None,
+    ) -> UnverifiedAccessToken | TokenRefusal:
+        """As `read`, of a token that has the same `start` as the last good one.
+
+        All but the signature was read then. A `kid` is the thumbprint of its key, so
+        the key is the same for as long as it is known.
+        """
+        signature, last = token[len(self.start) :], self._last
+        if not signature or _DOT in signature or len(token) > MAX_LENGTH:
+            return _MALFORMED  # as `split` has it
+        if last.kid not in kids:
+            return _UNKNOWN_KEY
+        if now is not None and now() >= self._exp + LEEWAY:
+            return _EXPIRED
+        try:
+            octets = decode_translated(signature.translate(TRANSLATION))
+        except NotBase64Url:
+            return _MALFORMED
+        return UnverifiedAccessToken(
+            last.kid, last.key, last.payload, last.signing_input, octets
+        )
 
     def _read_head(self, head: bytes) -> TokenRefusal | None:
         """Why no access token has such a head; else it is kept: the next has it too."""
@@ -218,7 +259,8 @@ class Reader:
             return _WRONG_ISSUER
         if self._is_for_others(words.aud):
             return _WRONG_AUDIENCE
-        self._last, self._payload, self._exp = body, payload, words.exp
+        self.start = NO_START  # until there is one with these
+        self._payload, self._exp = payload, words.exp
         return None
 
     def _rule_out(self, body: bytes) -> TokenRefusal | None:
@@ -266,6 +308,9 @@ class Reader:
         return ours is not None and ours.isdisjoint(_named_by(aud))
 
 
+NO_START = b"."
+"""What no token starts with."""
+
 MAX_BEGINNING = 1024
 """Characters of the claims in which they are looked for."""
 
@@ -293,26 +338,6 @@ def verify_access_token(
         token = token.encode("ascii", "replace")
     read = Reader(issuer, audiences).read(token, keys)
     return read if isinstance(read, TokenRefusal) else read.verify()
-
-
-def _unverified(
-    token: bytes,
-    header: JwsHeader,
-    key: VerificationKey,
-    payload: bytes,
-    signature: bytes,
-) -> UnverifiedAccessToken | TokenRefusal:
-    """What is left to do, if the rest of the token is well-formed."""
-    try:
-        octets = octets_of(signature)
-    except MalformedJws:
-        return _MALFORMED
-    # RFC 8725 §3.1: the key decides on the algorithm, never the token.
-    if header.alg not in key.algs:
-        return TokenRefusal.BAD_SIGNATURE
-    return UnverifiedAccessToken(
-        header.kid or "", key, payload, token[: -len(signature) - 1], octets
-    )
 
 
 def _named_by(aud: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from tollgate.oauth.access_tokens import (
     mint_access_token,
     verify_access_token,
 )
+from tollgate.oauth.jws import MAX_LENGTH
 from tollgate.strict_json import AmbiguousJson, refuse_ambiguous
 from tollgate.testing.keys import signing_key
 from tollgate.testing.tokens import compact, signed
@@ -432,7 +433,10 @@ HEADS = st.sampled_from(
     ]
 )
 SIGNATURES = st.sampled_from(
-    [*2 * [TOKEN.rpartition(".")[2]], 86 * "A", 4 * "A", "A", "", "AA.AA", "="]
+    [
+        *2 * [TOKEN.rpartition(".")[2]],
+        *(86 * "A", 4 * "A", "A", "", "AA.AA", "=", MAX_LENGTH * "A"),
+    ]
 )
 MOMENTS = st.sampled_from([NOW, EXP + 29.9, EXP + 30, EXP + 130])
 
@@ -451,6 +455,28 @@ class TestClaimsThatComeAgain:
             found = Reader(ISSUER, audiences).read(each, keys, lambda at=moment: at)
             event(str(found) if isinstance(found, TokenRefusal) else "nothing wrong")
             assert seasoned.read(each, keys, lambda at=moment: at) == found
+
+    @pytest.mark.parametrize(
+        "signature", ["", "=", "A", "AA.AA", ".", MAX_LENGTH * "A", 4 * "A", 86 * "B"]
+    )
+    @pytest.mark.parametrize("moment", [NOW, EXP + 30])
+    @pytest.mark.parametrize("keys", [{KEY.kid: KEY.public}, {}])
+    def test_so_is_a_signature_behind_them(self, signature, moment, keys) -> None:
+        seasoned = Reader(ISSUER, {TRACKING})
+        assert not isinstance(read(TOKEN.encode(), seasoned), TokenRefusal)
+        shown = f"{TOKEN.rpartition('.')[0]}.{signature}".encode()
+        assert shown.startswith(seasoned.start)
+        found = seasoned.read(shown, keys, lambda: moment)
+        assert found == Reader(ISSUER, {TRACKING}).read(shown, keys, lambda: moment)
+
+    def test_claims_that_came_behind_a_bad_signature_are_none_of_its(self) -> None:
+        reader = Reader(ISSUER, {TRACKING})
+        assert not isinstance(read(TOKEN.encode(), reader), TokenRefusal)
+        longer = token({"exp": EXP + 100}).rpartition(".")[0]
+        assert read(f"{longer}.A".encode(), reader) is TokenRefusal.MALFORMED
+        at = EXP + 60
+        keys = {KEY.kid: KEY.public}
+        assert reader.read(TOKEN.encode(), keys, lambda: at) is TokenRefusal.EXPIRED
 
     def test_a_key_that_is_gone_is_unknown_all_the_same(self) -> None:
         reader = Reader(ISSUER, {TRACKING})

@@ -16,7 +16,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from itertools import product
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -265,19 +265,16 @@ def index_write_keys(body: bytes) -> tuple[str, ...] | None:
         return None
     if not isinstance(read, Object) or body.startswith(codecs.BOM_UTF8):
         return None
-    named = [read]
+    events: Iterable[Any] = ()
     has_batch = _BATCH in read
     if has_batch:
         batch = read[_BATCH]
-        if not isinstance(batch, Array):
+        if not isinstance(batch, Array) or not _OBJECTS.issuperset(map(type, batch)):
             return None
-        events = cast("list[Object]", list(batch))
-        if not _OBJECTS.issuperset(map(type, events)):
-            return None
-        named += events
+        events = batch
     spelt = keys_spelt(body, has_batch)
-    if spelt == 1 and _KEY in read:
-        named = [read]  # which most have, and looking for one in vain takes time
+    # Most have it, and to look for it in vain takes time.
+    named = [read] if spelt == 1 and _KEY in read else [read, *events]
     return _all([each[_KEY] for each in named if _KEY in each], spelt)
 
 

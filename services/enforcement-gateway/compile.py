@@ -32,6 +32,7 @@ HOT_PATH = (
     "http.refusal_log",
     "http.responses",
     "http.server",
+    "http.strangers",
     "known_tokens",
     "sockets.readiness",
     "sockets.transport",

@@ -191,29 +191,34 @@ class TestReadiness:
             readiness.select("a time that no kernel would take")
         readiness.close()
 
-    def test_all_who_are_told_together_are_told_in_one_turn(self):
-        """Which is over when the others have theirs, whatever happened in it."""
+    def test_a_turn_ends_when_all_who_are_told_together_were_heard(self):
+        """With what was put off, before anything is sent, whatever happened in it."""
+        told = []
 
         class Told(Watched):
             def on_ready(self, events):
                 del events
-                numbers.append(turn_of_loop.number)
-                if len(numbers) == 4:
+                assert turn_of_loop.is_under_way
+                turn_of_loop.put_off(lambda: readiness.written.append(self))
+                turn_of_loop.put_off(lambda: told.append("end"))
+                told.append("heard")
+                if len(told) > 6:
                     raise KeyboardInterrupt
 
-        numbers = []
+            def flush(self):
+                assert not turn_of_loop.is_under_way
+                told.append("sent")
+
         readiness = Readiness()
         pairs = [socket.socketpair() for _ in range(2)]
         for one, _ in pairs:
             readiness.watch(one.fileno(), Told(), select.EPOLLOUT)
         assert readiness.select(0) == []
-        assert turn_of_loop.number == 0
+        assert told == [each for each in ("heard", "end", "sent") for _ in pairs]
         with pytest.raises(KeyboardInterrupt):
             readiness.select(0)
-        assert turn_of_loop.number == 0
-        first, second = numbers[:2], numbers[2:]
-        assert len(set(first)) == len(set(second)) == 1
-        assert len({0, *first, *second}) == 3
+        assert not turn_of_loop.is_under_way
+        assert told[6:] == ["heard", "end"]
         readiness.close()
         for each in itertools.chain(*pairs):
             each.close()

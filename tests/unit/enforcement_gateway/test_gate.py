@@ -3,8 +3,6 @@
 import asyncio
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from itertools import product
 
@@ -21,7 +19,6 @@ from enforcement_gateway.domain.authorization import Deny
 from enforcement_gateway.domain.denials import DENIALS, Reason, Refused
 from enforcement_gateway.gate import Gate, Passed, write_keys_of
 from enforcement_gateway.http.routes import Door
-from enforcement_gateway.turns import turn
 from enforcement_gateway.verification import Verifier
 from enforcement_gateway.view import View
 from tollgate.events.registry import Enforcement, EnforcementChanged, ScopesChanged
@@ -524,15 +521,6 @@ CHANGES = {
 """What may happen to a view between two turns of the loop."""
 
 
-@contextmanager
-def a_turn() -> Iterator[None]:
-    turn.begin()
-    try:
-        yield
-    finally:
-        turn.end()
-
-
 class LookingView(FoldedView):
     """Says nothing before it was looked at, and counts how often it was."""
 
@@ -546,39 +534,45 @@ class LookingView(FoldedView):
         self.registry = self.hidden
 
 
-class TestRefusesOfOneTurn:
-    """One look serves all that is refused in it: nothing changes in the meantime."""
+class TestRefusesEach:
+    """One look serves all that are asked about together: nothing changes meanwhile."""
 
     @given(
-        turns=st.lists(
+        bursts=st.lists(
             st.tuples(
                 st.sampled_from(sorted(CHANGES)),
                 st.lists(
-                    st.tuples(st.sampled_from(KEYS), st.sampled_from(sorted(BEARERS))),
+                    st.tuples(
+                        st.sampled_from(KEYS),
+                        st.sampled_from(sorted(BEARERS)),
+                        st.sampled_from([b"", b"{", b'"writeKey":"open-key"']),
+                    ),
                     max_size=4,
                 ),
             ),
             max_size=6,
         )
     )
-    def test_each_as_if_it_were_alone(self, turns) -> None:
+    def test_as_if_it_were_alone(self, bursts) -> None:
+        """Whatever stands in front of its body."""
         view = FoldedView()
         gate = gate_of(view)
-        for change, requests in turns:
+        for change, requests in bursts:
             CHANGES[change](view)
-            with a_turn():
-                given_in_turn = [
-                    gate.refuses(BEARERS[bearer], body_of([("writeKey", key)]))
-                    for key, bearer in requests
+            looks = gate.refuses_each(
+                [
+                    (BEARERS[bearer], head + body_of([("writeKey", key)]), len(head))
+                    for key, bearer, head in requests
                 ]
+            )
             alone = [
                 gate_of(view).refuses(BEARERS[bearer], body_of([("writeKey", key)]))
-                for key, bearer in requests
+                for key, bearer, _ in requests
             ]
             event(f"{sum(each is not None for each in alone)} refused after {change}")
-            assert given_in_turn == alone
+            assert looks == alone
 
-    def test_between_two_each_has_its_own_look(self) -> None:
+    def test_all_by_one_look(self) -> None:
         view = LookingView()
         gate = gate_of(view)
         body = body_of([("writeKey", "enforced-key")])
@@ -586,12 +580,9 @@ class TestRefusesOfOneTurn:
             assert gate.refuses(b"x.y.z", body) is Reason.TOKEN_MALFORMED
             assert view.looks == looks
         for looks in (3, 4):
-            with a_turn():
-                for _ in range(3):
-                    assert gate.refuses(b"x.y.z", body) is Reason.TOKEN_MALFORMED
+            refused = gate.refuses_each(3 * [(b"x.y.z", body, 0)])
+            assert refused == 3 * [Reason.TOKEN_MALFORMED]
             assert view.looks == looks
-        assert gate.refuses(b"x.y.z", body) is Reason.TOKEN_MALFORMED
-        assert view.looks == 5
 
     def test_a_yes_has_its_own_look_and_its_own_clocks(self) -> None:
         """Also behind a refusal that found the view fresh."""
@@ -599,14 +590,13 @@ class TestRefusesOfOneTurn:
         gate = gate_of(view)
         good = asked("enforced-key", bearer=token())
         assert gate.decide(good) == Passed("app_1")
-        with a_turn():
-            body = body_of([("writeKey", "enforced-key")])
-            assert gate.refuses(b"x.y.z", body) is Reason.TOKEN_MALFORMED
-            looks = view.looks
-            assert gate.decide(good) == Passed("app_1")
-            assert view.looks > looks
-            view.is_fresh = False
-            assert gate.decide(good) == Deny(Reason.VIEW_TOO_OLD)
+        body = body_of([("writeKey", "enforced-key")])
+        assert gate.refuses_each([(b"x.y.z", body, 0)]) == [Reason.TOKEN_MALFORMED]
+        looks = view.looks
+        assert gate.decide(good) == Passed("app_1")
+        assert view.looks > looks
+        view.is_fresh = False
+        assert gate.decide(good) == Deny(Reason.VIEW_TOO_OLD)
 
 
 class TestWriteKeysOf:

@@ -1,6 +1,6 @@
 """What happened, as plain integers: one addition on the way of a request."""
 
-from collections import deque
+from collections import Counter, deque
 from typing import Any
 
 import msgspec
@@ -93,6 +93,10 @@ class Counters:
 
     def count_denied(self, reason: Reason) -> None:
         self.denied[reason] = self.denied.get(reason, 0) + 1
+
+    def count_all_denied(self, reasons: list[Reason]) -> None:
+        for reason, count in Counter(reasons).items():
+            self.denied[reason] = self.denied.get(reason, 0) + count
 
     def count_answered(self, status: int) -> None:
         if _SUCCESS <= status < _REDIRECTION:

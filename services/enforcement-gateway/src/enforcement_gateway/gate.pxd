@@ -12,7 +12,6 @@ from enforcement_gateway.domain.authorization cimport (
     is_enforced,
 )
 from enforcement_gateway.known_tokens cimport KnownTokens
-from enforcement_gateway.turns cimport Turn
 from enforcement_gateway.view cimport View
 
 
@@ -29,10 +28,6 @@ cdef class Gate:
     cdef Demand _to_track
     cdef Grounds _grounds
     cdef object _read
-    cdef Turn _turn
-    cdef long long _looked_in
-    cdef bint _is_fresh
-    cdef str _enforced
 
     @cython.locals(known=KnownToken)
     cpdef decide(self, asked)
@@ -41,8 +36,14 @@ cdef class Gate:
     @cython.locals(view=View, wall=double)
     cpdef _decide(self, asked)
     cpdef refuses(self, token, bytes body)
-    @cython.locals(now=cython.longlong, write_key=str)
-    cpdef refuses_new(self, token, bytes body)
-    @cython.locals(view=View)
-    cdef _look_once(self, long long now)
+    @cython.locals(
+        view=View,
+        is_fresh=cython.bint,
+        request=bytes,
+        at=Py_ssize_t,
+        enforced=str,
+        write_key=str,
+        looks=list,
+    )
+    cpdef list refuses_each(self, list questions)
     cpdef confirm(self, waiting, reason)

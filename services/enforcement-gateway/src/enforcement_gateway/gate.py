@@ -5,7 +5,7 @@ something is unknown, the caller has `Gate.confirm` read the logs, and decides a
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -34,12 +34,14 @@ from enforcement_gateway.domain.authorization import (
 )
 from enforcement_gateway.domain.denials import Reason
 from enforcement_gateway.http.routes import SCOPES, Door
-from enforcement_gateway.turns import turn
 from enforcement_gateway.verification import SigningKeys, Verifier
 from enforcement_gateway.view import View
 from tollgate.events.registry import Enforcement
 from tollgate.oauth.access_tokens import UnverifiedAccessToken, VerifiedAccessToken
 from tollgate.oauth.scopes import Scope
+
+Question: TypeAlias = tuple[bytes | Reason, bytes, int]
+"""A token, or what it was found to be; a plain request, and where its body begins."""
 
 
 class Asked(Protocol):
@@ -133,12 +135,6 @@ class Gate:
         scope = SCOPES[_TRACKING]
         self._to_track = Demand(scope.value, audiences[scope])
         self._grounds: Grounds | None = None
-        self._turn = turn
-        # Of the turn in which something was to be refused last: whether the view was
-        # fresh, and a key that enforces.
-        self._looked_in = 0
-        self._is_fresh = False
-        self._enforced: str | None = None
 
     def decide(self, asked: Asked) -> Passed | Deny:
         """Pass or deny, by what is known now."""
@@ -236,35 +232,33 @@ class Gate:
                 return None
         elif not isinstance(token, Reason):
             return None
-        return self.refuses_new(token, body)
+        return self.refuses_each([(token, body, 0)])[0]
 
-    def refuses_new(
-        self, token: bytes | Reason, body: bytes
-    ) -> Reason | UnverifiedAccessToken | None:
-        """As `refuses`, of a token that is not remembered."""
-        now = self._turn.number
-        if not now or now != self._looked_in:
-            self._look_once(now)
-        write_key = last_write_key(body)
-        if write_key is None:
-            return None
-        if write_key != self._enforced:
-            if not is_enforced(write_key, self._view.registry):
-                return None
-            self._enforced = write_key
-        shown = self._read(token, self._keys) if isinstance(token, bytes) else token
-        if isinstance(shown, Reason) and not self._is_fresh:
-            return None
-        return shown
+    def refuses_each(
+        self, questions: list[Question]
+    ) -> list[Reason | UnverifiedAccessToken | None]:
+        """As `refuses`, of tokens that are not remembered.
 
-    def _look_once(self, now: int) -> None:
-        """What is refused in the turn `now` is refused from this look (ADR 35)."""
+        One look serves them all, and nobody that is let in (ADR 35).
+        """
         view = self._view
         view.look()
         # The clocks after the view was read, never before.
-        self._is_fresh = view.fresh_at(clocks.boottime(), clocks.wall())
-        self._enforced = None
-        self._looked_in = now
+        is_fresh = view.fresh_at(clocks.boottime(), clocks.wall())
+        registry = view.registry
+        read, keys = self._read, self._keys
+        enforced = ""  # is no key
+        looks: list[Reason | UnverifiedAccessToken | None] = []
+        for token, request, at in questions:
+            write_key = last_write_key(request, at)
+            if write_key != enforced:
+                if write_key is None or not is_enforced(write_key, registry):
+                    looks.append(None)
+                    continue
+                enforced = write_key
+            look = read(token, keys) if isinstance(token, bytes) else token
+            looks.append(look if is_fresh or not isinstance(look, Reason) else None)
+        return looks
 
     def confirm(self, waiting: Waiting, reason: Reason) -> None:
         """Have the log read that can tell whether it is unknown, and tell it then.

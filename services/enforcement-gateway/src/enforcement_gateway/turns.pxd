@@ -1,7 +1,8 @@
 # Types for the compiled build (ADR 26). The source beside it runs as it is.
 cdef class Turn:
-    cdef long long _begun
-    cdef readonly long long number
+    cdef readonly bint is_under_way
+    cdef list _put_off
 
     cpdef begin(self)
+    cpdef put_off(self, work)
     cpdef end(self)

@@ -1,25 +1,33 @@
 """The turns of the event loop: those whom the kernel told of are heard one by one.
 
-Nothing else runs in the meantime: no event is folded, no poll is answered. So what was
-found of the view at the beginning of a turn is what it says until the turn is over.
+Nothing else runs in the meantime: no event is folded, no poll is answered. What can be
+done for all of them together is put off until everybody was heard.
 """
+
+from collections.abc import Callable
 
 
 class Turn:
-    """The one that is under way. `number` is another each time, and 0 between two."""
+    """Whether one `is_under_way`, and what is put off until everybody was heard."""
 
-    __slots__ = ("_begun", "number")
+    __slots__ = ("_put_off", "is_under_way")
 
     def __init__(self) -> None:
-        self._begun = 0
-        self.number = 0
+        self.is_under_way = False
+        self._put_off: list[Callable[[], None]] = []
 
     def begin(self) -> None:
-        self._begun += 1
-        self.number = self._begun
+        self.is_under_way = True
+
+    def put_off(self, work: Callable[[], None]) -> None:
+        """Have it done at the end of the turn that is under way. Must not raise."""
+        self._put_off.append(work)
 
     def end(self) -> None:
-        self.number = 0
+        """Do what was put off: nobody is heard any more."""
+        while self._put_off:
+            self._put_off.pop(0)()
+        self.is_under_way = False
 
 
 turn = Turn()

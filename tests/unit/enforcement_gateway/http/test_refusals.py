@@ -3,6 +3,9 @@
 import asyncio
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from itertools import cycle
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -14,13 +17,15 @@ from enforcement_gateway.body.last_write_key import MAX_TAIL
 from enforcement_gateway.counters import Counters
 from enforcement_gateway.domain.authorization import Deny
 from enforcement_gateway.domain.denials import Reason
-from enforcement_gateway.gate import Asked, Gate, Passed
+from enforcement_gateway.gate import Asked, Gate, Passed, Question
 from enforcement_gateway.http import exchange, refusal_log
+from enforcement_gateway.http.exchange import tell_of_fault
 from enforcement_gateway.http.protocol import ServerConnection
 from enforcement_gateway.http.refusal_log import MAX_LINES, RefusalLog
 from enforcement_gateway.http.responses import dates, denial
 from enforcement_gateway.http.routes import SCOPES, Door
 from enforcement_gateway.http.server import Behind, Limits, Server
+from enforcement_gateway.turns import turn
 from enforcement_gateway.upstream.forwarding import UpstreamAuthorization
 from enforcement_gateway.upstream.pool import Origin, Pool
 from enforcement_gateway.verification import Verifier
@@ -61,8 +66,8 @@ class ToldGate(Gate):
         del token, body
         return self.refusal
 
-    def refuses_new(self, token: bytes | Reason, body: bytes) -> Reason | None:
-        return self.refuses(token, body)
+    def refuses_each(self, questions: list[Question]) -> list[Reason | None]:
+        return [self.refuses(shown, request[at:]) for shown, request, at in questions]
 
     def decide(self, asked: Asked) -> Passed | Deny:
         self.decided_on.append(asked.token)
@@ -119,6 +124,15 @@ class TellingPool(Pool):
     def send(self, request: bytes, answers: object) -> None:
         del answers
         self.forwarded.append(request)
+
+
+@contextmanager
+def a_turn() -> Iterator[None]:
+    turn.begin()
+    try:
+        yield
+    finally:
+        turn.end()
 
 
 def request(
@@ -524,9 +538,10 @@ DATE = re.compile(rb"Date: [^\r]+\r\n")
 class Neighbour(Client):
     """All that can be seen of a connection after one step and another."""
 
-    def __init__(self, *, in_pieces: bool) -> None:
+    def __init__(self, *, in_pieces: bool = False, in_turn: bool = False) -> None:
         super().__init__()
         self.in_pieces = in_pieces
+        self.in_turn = in_turn
         self.gate.refuses, self.gate.decide = self._refuses, self._decide
         self.gate.verifier.settle = self._settle
         self.signatures = 0
@@ -554,11 +569,12 @@ class Neighbour(Client):
         head, end, body = request(agent=step.agent).partition(b"\r\n\r\n")
         pieces = (head + end, body) if self.in_pieces else (head + end + body,)
         try:
-            for piece in pieces:
-                self.connection.data_received(piece)
-        except RuntimeError:
-            self.is_over = True
-            return
+            with a_turn() if self.in_turn else nullcontext():
+                for piece in pieces:
+                    self.connection.data_received(piece)
+        except RuntimeError as fault:  # as whoever called it does
+            tell_of_fault(b"", fault)
+            self.transport.abort()
         self.is_over = step.meanwhile in {"end", "leave"}
         self._meanwhile(step.meanwhile)
         for _ in range(2 * TURNS_FOR_ONE):  # a second one may have been asked
@@ -614,7 +630,11 @@ class TestIsTheSame:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(refusal_log, "logger", logger)
             patch.setattr(exchange, "logger", SimpleNamespace(error=break_off))
-            neighbours = [Neighbour(in_pieces=False), Neighbour(in_pieces=True)]
+            neighbours = [
+                Neighbour(),
+                Neighbour(in_pieces=True),
+                Neighbour(in_turn=True),
+            ]
             for step in EACH_ONCE + steps:
                 lines = []
                 for each in neighbours:
@@ -622,10 +642,142 @@ class TestIsTheSame:
                     lines.append([(x["reason"], x["status"]) for x in told])
                     told.clear()
                 event(f"{len(lines[0])} refused")
-                assert lines[0] == lines[1]
-                assert neighbours[0].seen == neighbours[1].seen
+                assert lines[0] == lines[1] == lines[2]
+                assert neighbours[0].seen == neighbours[1].seen == neighbours[2].seen
                 if neighbours[0].is_over or neighbours[0].transport.has_ended:
                     return
+
+
+class TestTogether:
+    """What comes in one turn of the loop is answered at its end."""
+
+    @pytest.fixture
+    async def crowd(self, client) -> list[ServerConnection]:
+        """Connections of two clients, in turn, that were refused something before."""
+        client.gate.refusal = Reason.TOKEN_MALFORMED
+        crowd = [ServerConnection(client.server) for _ in range(40)]
+        for connection, agent in zip(crowd, cycle((PYTHON, OLD_PYTHON)), strict=False):
+            connection.connection_made(Transport())
+            connection.data_received(request(agent=agent))
+            connection._transport.written = b""
+        client.server.counters.denied.clear()
+        return crowd
+
+    @staticmethod
+    def written_to(connection: ServerConnection) -> bytes:
+        return connection._transport.written
+
+    async def test_each_has_the_answer_to_its_own(
+        self, client, crowd, monkeypatch
+    ) -> None:
+        said = [
+            Reason.TOKEN_MALFORMED,
+            Reason.TOKEN_EXPIRED,
+            Reason.TOKEN_AUDIENCE_WRONG,
+        ]
+        told = []
+        logger = SimpleNamespace(info=lambda _, **fields: told.append(fields))
+        monkeypatch.setattr(refusal_log, "logger", logger)
+        client.server.refusals.renew(1e9)
+        told.clear()
+        client.gate.refuses = lambda token, _: said[len(token) % 3]
+        requests = client.server.counters.requests
+        for burst in range(2):
+            for connection in crowd:
+                connection._transport.written = b""
+            with a_turn():
+                for number, connection in enumerate(crowd):
+                    agent = OLD_PYTHON if number % 2 else PYTHON
+                    token = b"x.y." + b"z" * (number // 4 + 1)
+                    connection.data_received(request(agent=agent, token=token))
+                    assert self.written_to(connection) == b""
+            ids = set()
+            for number, connection in enumerate(crowd):
+                (request_id,) = set(IDS.findall(self.written_to(connection)))
+                ids.add(request_id)
+                assert self.written_to(connection) == denial(
+                    said[(number // 4 + 5) % 3],
+                    request_id=request_id,
+                    resends=number % 2 == 0,
+                    scope=SCOPES[Door.TRACKING],
+                )
+            assert len(ids) == len(crowd)
+            counters = client.server.counters
+            assert counters.requests == requests + (burst + 1) * len(crowd)
+            assert sum(counters.denied.values()) == (burst + 1) * len(crowd)
+        assert counters.denied == {
+            reason: 2 * sum((n // 4 + 5) % 3 == at for n in range(len(crowd)))
+            for at, reason in enumerate(said)
+        }
+        assert len(told) == MAX_LINES
+        assert client.server.refusals.left_out == 2 * len(crowd) - MAX_LINES
+        assert [each["reason"] for each in told[:4]] == 4 * [said[5 % 3]]
+
+    @pytest.mark.parametrize("reason", [Reason.TOKEN_MALFORMED, None])
+    async def test_by_what_is_known_at_its_end(self, client, crowd, reason) -> None:
+        client.gate.refusal = None if reason else Reason.TOKEN_MALFORMED
+        with a_turn():
+            crowd[0].data_received(request())
+            client.gate.refusal = reason
+        assert (b"token_malformed" in self.written_to(crowd[0])) is bool(reason)
+        assert len(client.forwarded) == (not reason)
+
+    async def test_what_comes_behind_it_waits_for_its_answer(
+        self, client, crowd
+    ) -> None:
+        with a_turn():
+            crowd[0].data_received(request())
+            crowd[0].data_received(request(agent=NODE, body=node_body("3.0.0")))
+            crowd[2].data_received(request())
+        assert self.written_to(crowd[0]).count(b"HTTP/1.1 401 ") == 2
+        assert self.written_to(crowd[2]).count(b"HTTP/1.1 401 ") == 1
+        crowd[0].data_received(request())
+        assert self.written_to(crowd[0]).count(b"HTTP/1.1 401 ") == 3
+
+    async def test_who_sends_no_more_is_answered_and_let_go(
+        self, client, crowd
+    ) -> None:
+        with a_turn():
+            crowd[0].data_received(request())
+            assert crowd[0].eof_received()
+        assert self.written_to(crowd[0]).startswith(b"HTTP/1.1 401 ")
+        assert crowd[0]._transport.closed
+
+    async def test_who_is_to_go_is_told_so(self, client, crowd) -> None:
+        with a_turn():
+            crowd[0].data_received(request())
+            client.server.draining = True
+        assert b"\r\nConnection: close\r\n" in self.written_to(crowd[0])
+        assert crowd[0]._transport.closed
+
+    async def test_who_left_hears_nothing(self, client, crowd) -> None:
+        with a_turn():
+            crowd[0].data_received(request())
+            crowd[0].connection_lost(None)
+            crowd[2].data_received(request())
+        assert self.written_to(crowd[0]) == b""
+        assert self.written_to(crowd[2]).startswith(b"HTTP/1.1 401 ")
+        assert client.server.counters.denied == {Reason.TOKEN_MALFORMED: 1}
+
+    async def test_a_fault_is_that_of_one(self, client, crowd) -> None:
+        def refuses(token: bytes, _: bytes) -> Reason:
+            if token == b"x.y.fault":
+                raise RuntimeError
+            return Reason.TOKEN_MALFORMED
+
+        def decide(asked: Asked) -> Deny:
+            if asked.token == b"x.y.fault":
+                raise RuntimeError
+            return Deny(Reason.TOKEN_MALFORMED)
+
+        client.gate.refuses, client.gate.decide = refuses, decide
+        with a_turn():
+            for number, last in ((0, b"z"), (2, b"fault"), (4, b"z")):
+                crowd[number].data_received(request(token=b"x.y." + last))
+        for connection in (crowd[0], crowd[4]):
+            assert self.written_to(connection).startswith(b"HTTP/1.1 401 ")
+        assert self.written_to(crowd[2]) == b""
+        assert crowd[2]._transport.aborted
 
 
 class FoldedView(FoldedLogs, View):

@@ -7,6 +7,6 @@ cdef dict _known
 cdef bytes _last_end
 cdef str _last_key
 
-@cython.locals(size=Py_ssize_t, start=Py_ssize_t, tail=bytes, known=str)
-cpdef str last_write_key(bytes body)
+@cython.locals(start=Py_ssize_t, tail=bytes, known=str)
+cpdef str last_write_key(bytes octets, Py_ssize_t at=*)
 cdef str _read(bytes tail)

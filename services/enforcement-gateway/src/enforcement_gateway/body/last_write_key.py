@@ -28,8 +28,10 @@ _last_end = b""
 _last_key = ""
 
 
-def last_write_key(body: bytes) -> str | None:
+def last_write_key(octets: bytes, at: int = 0) -> str | None:
     """The key that a body names if it is JSON at all; None if that is not plain to see.
+
+    It begins `at` in these octets; what stands in front of it is nothing to this.
 
     It is taken from the last members of the outermost object, which end with the body.
     Read backwards from there, each quote ends a string or begins one, and no text in
@@ -37,17 +39,16 @@ def last_write_key(body: bytes) -> str | None:
     looked at, so that anything may stand in front of a body longer than that.
     """
     global _last_end, _last_key
-    if _last_end and body.endswith(_last_end):
+    if _last_end and octets.endswith(_last_end, at):
         return _last_key
-    size = len(body)
-    start = body.rfind(_NAME, size - MAX_TAIL if size > MAX_TAIL else 0)
-    if start < 1 or body[start - 1] == _BACKSLASH:
+    start = octets.rfind(_NAME, max(at, len(octets) - MAX_TAIL))
+    if start <= at or octets[start - 1] == _BACKSLASH:
         return None
-    tail = body[start:]
+    tail = octets[start:]
     known = _known.get(tail)
     if known is None:
         return _read(tail)
-    _last_end, _last_key = body[start - 1 :], known
+    _last_end, _last_key = octets[start - 1 :], known
     return known
 
 

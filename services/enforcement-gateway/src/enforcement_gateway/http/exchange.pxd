@@ -3,12 +3,12 @@ from enforcement_gateway.body.write_keys cimport read_write_keys_quickly
 from enforcement_gateway.http.head_template cimport HeadTemplate
 from enforcement_gateway.http.plans cimport Plan
 from enforcement_gateway.http.server cimport Server
+from enforcement_gateway.http.strangers cimport Stranger
 from enforcement_gateway.upstream.answers cimport Answers, KnownHead
 from enforcement_gateway.upstream.forwarding cimport Outline
 
 
-cdef class Connection(Answers):
-    cdef public object peer
+cdef class Connection(Stranger):
     cdef public bint is_congested
 
     cpdef answer(self, bytes answer, bint close)

@@ -28,6 +28,7 @@ from enforcement_gateway.http.responses import (
 )
 from enforcement_gateway.http.routes import SCOPES, Door
 from enforcement_gateway.http.server import Server
+from enforcement_gateway.http.strangers import Stranger
 from enforcement_gateway.upstream.answers import (
     AnswerHead,
     Answers,
@@ -36,7 +37,6 @@ from enforcement_gateway.upstream.answers import (
 )
 from enforcement_gateway.upstream.forwarding import (
     Outline,
-    Peer,
     authorization_for_upstream,
     forwarded_request,
     target_of,
@@ -57,15 +57,14 @@ _PREFLIGHT = b"access-control-request-method:"
 _EVERYWHERE = b"GET, POST, OPTIONS"
 
 
-class Connection(Answers):
+class Connection(Stranger):
     """Where the answer goes. A class to inherit from, as `Answers` is.
 
     It waits for answers itself, too: for those to requests that need no exchange.
     """
 
-    __slots__ = ("is_congested", "peer")
+    __slots__ = ("is_congested",)
 
-    peer: Peer
     is_congested: bool
     """The client does not take what it was sent."""
 

@@ -7,17 +7,13 @@ from enforcement_gateway.domain.authorization cimport KnownToken
 from enforcement_gateway.http.exchange cimport Connection, Exchange
 from enforcement_gateway.http.head_template cimport HeadTemplate
 from enforcement_gateway.http.plans cimport Plan
-from enforcement_gateway.http.refusal_log cimport RefusalLog
-from enforcement_gateway.http.responses cimport PreparedDenial
 from enforcement_gateway.http.server cimport Server
+from enforcement_gateway.http.strangers cimport Strangers
 from enforcement_gateway.upstream.answers cimport KnownHead
 from enforcement_gateway.upstream.pool cimport Pool
 
 cdef int _HEAD, _LENGTH, _CHUNKS, _BUSY, _LINGER, _CLOSED
 cdef double _FOREVER
-cdef Py_ssize_t _READ_BY_GATE
-
-cdef bytes _end_of(bytes request, Py_ssize_t at)
 
 
 cdef class ServerConnection(Connection):
@@ -51,6 +47,8 @@ cdef class ServerConnection(Connection):
         length=Py_ssize_t,
         missing=Py_ssize_t,
         octets="const char*",
+        token=bytes,
+        asked=list,
     )
     cpdef data_received(self, bytes data)
     cpdef _await_next(self)
@@ -66,20 +64,13 @@ cdef class ServerConnection(Connection):
         request=bytes,
     )
     cpdef bint _pass_on(self, HeadTemplate template, bytes body) except -1
-    @cython.locals(server=Server, token=bytes)
-    cpdef _turn_away(self, HeadTemplate template, bytes data, Py_ssize_t at)
-    @cython.locals(
-        server=Server,
-        answer=PreparedDenial,
-        request_id=bytes,
-        denied=dict,
-        refusals=RefusalLog,
-    )
-    cpdef bint _say_no(self, Plan plan, reason) except -1
-    @cython.locals(exchange=Exchange)
-    cpdef _hand_over(self, HeadTemplate template, bytes body, look, shown)
+    cpdef bint turn_away(self, bytes answer, double idle_until) except -1
+    cpdef look_closer(self, bytes request_id, tuple question, look)
+    @cython.locals(template=HeadTemplate, strangers=Strangers)
     cpdef settled(self, shown)
-    @cython.locals(server=Server, template=HeadTemplate, request=bytes, at=Py_ssize_t)
-    cpdef _go_on(self, shown)
+    @cython.locals(
+        server=Server, template=HeadTemplate, request=bytes, exchange=Exchange
+    )
+    cpdef _hand_over(self, look, shown)
     cpdef Exchange _open_exchange(self, Plan plan, HeadTemplate template=*)
     cpdef Exchange _taken_up(self)

@@ -9,9 +9,9 @@ import asyncio
 import re
 from typing import cast
 
-from enforcement_gateway.body.last_write_key import MAX_TAIL
 from enforcement_gateway.body.write_keys import read_write_keys_quickly
 from enforcement_gateway.domain.denials import DENIALS, Reason, Refused
+from enforcement_gateway.gate import Question
 from enforcement_gateway.http.chunks import ChunkedBody
 from enforcement_gateway.http.exchange import Connection, Exchange, tell_of_fault
 from enforcement_gateway.http.framing import MAX_HEAD, MAX_REQUEST_LINE, read_head
@@ -36,13 +36,6 @@ IS_COMPILED = not __file__.endswith(".py")
 
 _BARE_LF = re.compile(rb"(?<!\r)\n").search
 _FOREVER = float("inf")
-_READ_BY_GATE = MAX_TAIL  # a number of C, where this is compiled
-
-
-def _end_of(request: bytes, at: int) -> bytes:
-    """The end of a body that begins `at`, as far as the gate looks, and no head."""
-    return request if len(request) - at > _READ_BY_GATE else request[at:]
-
 
 PATIENCE_WITH_TEMPLATES = 8
 """Templates in a row that no later head fits before no more are made."""
@@ -146,7 +139,14 @@ class ServerConnection(Connection):
                     if missing:
                         self._begin_body(template, data[at:])
                     elif template.known is None and template.is_everyday:
-                        self._turn_away(template, data, at)
+                        self._skipped_line = False
+                        self._state = _BUSY
+                        token = template.token
+                        assert token is not None  # noqa: S101 - it has one, to be ours
+                        asked = server.strangers.asked
+                        asked.append(((token, data, at), self, template, b""))
+                        if len(asked) == 1:
+                            server.strangers.come()
                     else:
                         octets = data  # a pointer in C, where a slice is a plain copy
                         self._begin_again(template, octets[at : at + length])
@@ -275,39 +275,80 @@ class ServerConnection(Connection):
             )
         return self._exchange
 
-    # --- told by the burst of signatures ---
+    # --- told of a request whose token is none that was verified ---
 
-    def settled(self, shown: VerifiedAccessToken | Reason) -> None:
-        """The signature was looked at. A no is said here, else an exchange goes on."""
+    def turn_away(self, answer: bytes, idle_until: float) -> bool:
+        """Refuse it at once, the way of a flood: nothing is made but the answer.
+
+        An exchange goes on where there is more to do, and answers as this (ADR 35).
+        """
+        if self._buffer or self._ended or self._state != _BUSY:
+            return False
+        self._state = _HEAD
+        self._transport.write(answer)
+        if not self.is_congested:
+            self.deadline = idle_until
+        return True
+
+    def look_closer(
+        self,
+        request_id: bytes,
+        question: Question,
+        look: Reason | UnverifiedAccessToken | None,
+    ) -> None:
+        """Have the signature looked at, if that is what is missing, or an exchange."""
         if self._state == _CLOSED:
             return  # the client left
+        shown, self._unsettled, self._body_at = question
+        self._request_id = request_id
+        self.deadline = _FOREVER
+        if isinstance(shown, bytes) and isinstance(look, UnverifiedAccessToken):
+            self._server.signatures.add(self, shown, look)
+        else:
+            self._hand_over(look, shown)
+
+    def settled(self, shown: VerifiedAccessToken | Reason) -> None:
+        """The signature was looked at: a no is asked about by the view of now."""
+        if self._state == _CLOSED:
+            return  # the client left
+        template = self._template
+        assert template is not None  # noqa: S101 - it does not change while busy
         try:
-            self._go_on(shown)
+            if isinstance(shown, Reason) and not self._transport.is_closing():
+                question = (shown, self._unsettled, self._body_at)
+                self._unsettled = b""
+                strangers = self._server.strangers
+                strangers.asked.append((question, self, template, self._request_id))
+                strangers.come()
+            else:
+                self._hand_over(None, shown)
         except Exception as fault:  # noqa: BLE001 - others were verified with it
             self.break_off(fault)
+
+    def _hand_over(
+        self,
+        look: Reason | UnverifiedAccessToken | None,
+        shown: bytes | VerifiedAccessToken | Reason,
+    ) -> None:
+        """Have an exchange go on with a plain request.
+
+        `shown` is its token, or what that was found to be, `look` what the gate said.
+        """
+        request, self._unsettled = self._unsettled, b""
+        server, template = self._server, self._template
+        assert template is not None  # noqa: S101 - it does not change while busy
+        # Other heads may have filled its holes since.
+        template.fit(request, server.gate.remembered)
+        self._exchange = exchange = Exchange(
+            server, self, template.plan, self._request_id, template
+        )
+        exchange.token = shown
+        exchange.run_plain(request[self._body_at :], look)
 
     def break_off(self, fault: Exception) -> None:
         tell_of_fault(self._request_id, fault)
         if self._state != _CLOSED:
             self.break_answer()
-
-    def _go_on(self, shown: VerifiedAccessToken | Reason) -> None:
-        request, at = self._unsettled, self._body_at
-        self._unsettled = b""
-        server, template = self._server, self._template
-        assert template is not None  # noqa: S101 - it does not change while busy
-        look = None
-        if isinstance(shown, Reason):
-            look = server.gate.refuses_new(shown, _end_of(request, at))
-            if (
-                isinstance(look, Reason)
-                and not (self._buffer or self._ended or self._transport.is_closing())
-                and self._say_no(template.plan, look)
-            ):
-                return
-        # Other heads may have filled its holes since.
-        template.fit(request, server.gate.remembered)
-        self._hand_over(template, request[at:], look, shown)
 
     # --- used by the exchange ---
 
@@ -455,77 +496,6 @@ class ServerConnection(Connection):
         )
         pool.send(request, self)
         return True
-
-    def _turn_away(self, template: HeadTemplate, data: bytes, at: int) -> None:
-        """Refuse a request at once, the way of a flood: nothing is made but the answer.
-
-        Its token is none that was verified, and its body begins `at`; what refuses it
-        looks at the end of that, and needs no copy. Where a signature has to be looked
-        at first, `settled` goes on. An exchange does where there is more to do, and
-        answers as this (ADR 35): the token may be good, the logs have to be read first,
-        the connection ends, or the answer is not written yet.
-        """
-        self._skipped_line = False
-        server = self._server
-        server.counters.requests += 1
-        self._request_id = next(server.request_ids)
-        token = template.token
-        assert token is not None  # noqa: S101 - a request of every day has one
-        look = server.gate.refuses_new(token, _end_of(data, at))
-        if isinstance(look, Reason):
-            if self._say_no(template.plan, look):
-                return
-        elif look is not None:
-            self._state = _BUSY
-            self.deadline = _FOREVER
-            self._unsettled, self._body_at = data, at
-            server.signatures.add(self, token, look)
-            return
-        self._hand_over(template, data[at:], look, token)
-
-    def _say_no(self, plan: Plan, reason: Reason) -> bool:
-        """Give the answer that was written before; False if there is more to do."""
-        server = self._server
-        request_id = self._request_id
-        answer = plan.denials.get(reason)
-        if (
-            answer is None
-            or answer.is_of_the_unknown
-            or answer.id_size != len(request_id)
-            or server.draining
-        ):
-            return False
-        denied = server.counters.denied
-        denied[reason] = denied.get(reason, 0) + 1
-        refusals = server.refusals
-        if refusals.lines_left:
-            refusals.tell(reason, answer.status, request_id, self.peer.address)
-        else:
-            refusals.left_out += 1
-        self._transport.write(answer.filled(request_id))
-        self._state = _HEAD
-        if not self.is_congested:
-            self.deadline = server.idle_until
-        return True
-
-    def _hand_over(
-        self,
-        template: HeadTemplate,
-        body: bytes,
-        look: Reason | UnverifiedAccessToken | None,
-        shown: bytes | VerifiedAccessToken | Reason,
-    ) -> None:
-        """Have an exchange go on with a plain request.
-
-        `shown` is its token, or what that was found to be, `look` what the gate said.
-        """
-        self._state = _BUSY
-        self.deadline = _FOREVER
-        self._exchange = exchange = Exchange(
-            self._server, self, template.plan, self._request_id, template
-        )
-        exchange.token = shown
-        exchange.run_plain(body, look)
 
     def _open_exchange(
         self, plan: Plan, template: HeadTemplate | None = None

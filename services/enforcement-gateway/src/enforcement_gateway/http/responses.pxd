@@ -21,3 +21,4 @@ cdef class PreparedDenial:
     cdef list _dated
 
     cpdef bytes filled(self, bytes request_id)
+    cpdef list around_ids(self)

@@ -106,12 +106,16 @@ class PreparedDenial:
         self._dated: list[bytes] = []  # what stands around ids, with that date in it
 
     def filled(self, request_id: bytes) -> bytes:
+        return request_id.join(self.around_ids())
+
+    def around_ids(self) -> list[bytes]:
+        """What stands around the ids in one that is given now."""
         if not self._since <= time.time() < self._until:
             first, *others = self._rest
             self._dated = [self._start + dates.line() + first, *others]
             self._since = dates.since
             self._until = dates.since + 1
-        return request_id.join(self._dated)
+        return self._dated
 
 
 def denial(

@@ -18,6 +18,7 @@ from enforcement_gateway.gate import Gate
 from enforcement_gateway.http.head_template import Templates
 from enforcement_gateway.http.refusal_log import RefusalLog
 from enforcement_gateway.http.routes import Door
+from enforcement_gateway.http.strangers import Strangers
 from enforcement_gateway.upstream.forwarding import Peer, UpstreamAuthorization
 from enforcement_gateway.upstream.pool import Pool
 from enforcement_gateway.verification import Burst
@@ -85,6 +86,7 @@ class Server:
         "refusals",
         "request_ids",
         "signatures",
+        "strangers",
         "tasks",
         "templates",
     )
@@ -118,6 +120,7 @@ class Server:
         self._trusted_proxies = trusted_proxies
         self._prefix = secrets.token_hex(8).encode() + b"-"
         self.request_ids = chain.from_iterable(map(self._sixteen_ids, count()))
+        self.strangers = Strangers(self)
         self._sweeper: asyncio.TimerHandle | None = None
         self._emptied = asyncio.Event()
 

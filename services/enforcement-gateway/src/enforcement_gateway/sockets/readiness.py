@@ -84,10 +84,10 @@ class Readiness:
                     watched.on_ready(events)
                 elif descriptor == self._others_descriptor:
                     others = self._others.select(0)
-            if self.written:
-                self._flush()
         finally:
             self._turn.end()
+        if self.written:
+            self._flush()
         return others
 
     def _flush(self) -> None:

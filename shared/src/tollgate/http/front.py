@@ -16,6 +16,8 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.http_writer import StreamWriter
 from aiohttp.streams import StreamReader
 
+from tollgate.http.familiar_heads import FamiliarHeads
+
 Head: TypeAlias = RawRequestMessage
 
 _Message: TypeAlias = tuple[RawRequestMessage | Any, StreamReader]
@@ -58,6 +60,7 @@ class FrontRunner(web.AppRunner):
 class _Server(web.Server):
     def __init__(self, of: web.Server, front: Front) -> None:
         self._front = front
+        self.heads = FamiliarHeads()
         super().__init__(
             of.request_handler,
             request_factory=of.request_factory,
@@ -72,15 +75,18 @@ class Connection(web.RequestHandler):
     """aiohttp's, whose task sees nothing of a request that is answered in front.
 
     A request is taken when aiohttp has none to answer, and those that are read before
-    it is answered wait: answers go out in order.
+    it is answered wait: answers go out in order. One whose head is familiar is not read
+    by aiohttp's parser at all, unless that has begun with something else.
     """
 
     __slots__ = (
         "_asking",
         "_body_timer",
+        "_familiar",
         "_front",
         "_held",
         "_is_at_work",
+        "_is_between",
         "_remind",
         "_serving",
         "_taken",
@@ -90,13 +96,16 @@ class Connection(web.RequestHandler):
     _taken: _Message
 
     def __init__(
-        self, server: web.Server, front: Front, settings: dict[str, Any]
+        self, server: "_Server", front: Front, settings: dict[str, Any]
     ) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **settings)
         self._serving = server
         self._front = front
         self._is_at_work = False  # aiohttp, that is
+        self._is_between = True  # the parser, two requests, and surely so
         self._asking: Asking | None = None
+        self._familiar: Head | None = None
+        """Of the request in front, if the parser has not seen it."""
         self._body_timer: asyncio.TimerHandle | None = None
         self._held: list[_Message] = []
         self._remind: Remind | None = None
@@ -111,7 +120,9 @@ class Connection(web.RequestHandler):
     def answer(self, octets: bytes) -> None:
         """Write a whole answer of HTTP/1.1, which keeps the connection."""
         self._have_done()
-        if self._parser is not None:
+        if self._familiar is not None:
+            self._familiar = None
+        elif self._parser is not None:
             self._parser.message_consumed()
         if self.transport is not None:
             self.transport.write(octets)
@@ -124,12 +135,21 @@ class Connection(web.RequestHandler):
         """Leave the request to the application, whether or not its client waits."""
         self._asking = None
         self._remind = remind
+        if self._familiar is not None:
+            self._taken = self._as_parsed(self._familiar)
+            self._familiar = None
         if self._is_to_end or self.transport is None:
             # aiohttp's task goes on with nothing more; a shutdown waits for this one.
             self._task_handler = self._loop.create_task(self._serve_the_last())
         else:
             self._request_in_progress = False
             self._leave_what_was_read([self._taken])
+
+    def _as_parsed(self, head: Head) -> _Message:
+        """With its body read, as that was when the front was given it."""
+        body = StreamReader(self, self._read_bufsize, loop=self._loop)
+        body.feed_eof()
+        return head, body
 
     @property
     def _is_to_end(self) -> bool:
@@ -154,8 +174,13 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         if self._is_at_work:
+            self._is_between = False
             super().data_received(data)
             return
+        is_between = self._is_between and self._asking is None
+        if is_between and self._is_familiar(data):
+            return
+        self._is_between = False
         sleeper, self._waiter = self._waiter, None  # what is read wakes nobody yet
         try:
             super().data_received(data)
@@ -163,7 +188,7 @@ class Connection(web.RequestHandler):
             self._waiter = sleeper
         if self._asking is None:
             if self._messages:
-                self._take_or_leave()
+                self._take_or_leave(data if is_between else b"")
             return
         if self._messages:
             self._held += self._messages
@@ -209,8 +234,25 @@ class Connection(web.RequestHandler):
         finally:
             self._is_at_work = bool(self._messages)
 
-    def _take_or_leave(self) -> None:
-        head, _ = message = self._messages[0]
+    def _is_familiar(self, octets: bytes) -> bool:
+        """Whether they are a request that was taken, without the help of a parser."""
+        familiar = self._serving.heads.read(octets)
+        if familiar is None or self._is_to_end or self._paused:
+            return False
+        head, body = familiar
+        asking = self._front.asking(head, self)
+        if asking is None:
+            return False
+        self._familiar = head
+        self._take(asking)
+        asking.begin(body)
+        return True
+
+    def _take_or_leave(self, octets: bytes) -> None:
+        """`octets` are all that the parser has read since it was between two requests,
+        or nothing if that is not known.
+        """
+        head, body = message = self._messages[0]
         asking = None
         if (
             isinstance(head, RawRequestMessage)
@@ -223,10 +265,15 @@ class Connection(web.RequestHandler):
             return
         self._messages.clear()
         self._taken = message
+        self._take(asking)
+        if octets and body.is_eof():
+            self._is_between = self._serving.heads.learn(octets, cast(Head, head))
+        self._begin_or_wait()
+
+    def _take(self, asking: Asking) -> None:
         self._asking = asking
         self._request_in_progress = True  # so that a shutdown waits for the answer
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        self._begin_or_wait()
 
     def _begin_or_wait(self) -> None:
         _, body = self._taken

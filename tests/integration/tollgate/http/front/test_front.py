@@ -15,6 +15,7 @@ from tollgate.testing.raw_http import ConnectionEnded, RawClient
 from tollgate.testing.waiting import PATIENCE, until
 
 WORD = web.RequestKey("word", str)
+LONGEST = 8
 
 
 class Asking:
@@ -106,11 +107,13 @@ class Site:
         return port
 
 
-@pytest_asyncio.fixture
-async def site() -> AsyncIterator[Site]:
+@pytest_asyncio.fixture(params=["heads it does not know", "familiar heads"])
+async def site(request: pytest.FixtureRequest) -> AsyncIterator[Site]:
     site = Site()
     await site.runner.setup()
     await web.TCPSite(site.runner, "127.0.0.1", 0).start()
+    if request.param == "familiar heads":
+        await make_familiar(site)
     yield site
     site.may_answer.set()
     await site.runner.cleanup()
@@ -137,6 +140,17 @@ def request(path: str, body: str = "") -> bytes:
     return (
         f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}"
     ).encode()
+
+
+async def make_familiar(site: Site) -> None:
+    """Ask what tests ask in front, with bodies of each length that they have."""
+    async with connected(site) as client:
+        for length in range(LONGEST + 1):
+            await client.send(request("/front", length * "x"))
+            (await site.begun(length + 1)).answer("token")
+            await client.answer()
+    await until(lambda: not site.connections())
+    site.asked.clear()
 
 
 async def test_one_after_the_other_is_answered_where_it_belongs(site: Site) -> None:

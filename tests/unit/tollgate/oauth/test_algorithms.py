@@ -1,11 +1,33 @@
 """Signatures as JWS writes them."""
 
+from typing import cast
+
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.padding import (
+    MGF1,
+    PSS,
+    AsymmetricPadding,
+    PKCS1v15,
+)
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hashes import (
+    SHA256,
+    SHA384,
+    SHA512,
+    HashAlgorithm,
+)
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollgate.oauth.algorithms import of_full_length
+from tollgate.oauth.algorithms import Algorithm, of_full_length
+from tollgate.oauth.signing_keys import SigningKey
+from tollgate.testing.keys import signing_key
+
+MESSAGE = b"what is signed"
 
 
 def numbers(length: int) -> st.SearchStrategy[bytes]:
@@ -24,3 +46,47 @@ def test_both_halves_have_their_full_length(half: int, data: st.DataObject) -> N
     der = encode_dss_signature(int.from_bytes(r), int.from_bytes(s))
 
     assert of_full_length(der, half) == r + s
+
+
+@pytest.mark.parametrize(
+    ("alg", "padding", "digest"),
+    [
+        (Algorithm.RS256, PKCS1v15(), SHA256()),
+        (Algorithm.RS384, PKCS1v15(), SHA384()),
+        (Algorithm.RS512, PKCS1v15(), SHA512()),
+        (Algorithm.PS256, PSS(MGF1(SHA256()), 32), SHA256()),
+        (Algorithm.PS384, PSS(MGF1(SHA384()), 48), SHA384()),
+        (Algorithm.PS512, PSS(MGF1(SHA512()), 64), SHA512()),
+    ],
+)
+def test_others_verify_what_is_signed_with_rsa(
+    alg: Algorithm, padding: AsymmetricPadding, digest: HashAlgorithm
+) -> None:
+    """RFC 7518 §3.3, §3.5; we verify by the same hash as we sign."""
+    key = signing_key(alg)
+    signature = key.sign(MESSAGE)
+
+    cast(RSAPublicKey, public(key)).verify(signature, MESSAGE, padding, digest)
+    assert key.public.has_signed(signature, MESSAGE)
+
+
+@pytest.mark.parametrize(
+    ("alg", "digest"), [(Algorithm.ES256, SHA256()), (Algorithm.ES384, SHA384())]
+)
+def test_others_verify_what_is_signed_with_ecdsa(
+    alg: Algorithm, digest: HashAlgorithm
+) -> None:
+    """RFC 7518 §3.4."""
+    key = signing_key(alg)
+    signature = key.sign(MESSAGE)
+
+    half = len(signature) // 2
+    r, s = (int.from_bytes(part) for part in (signature[:half], signature[half:]))
+    cast(EllipticCurvePublicKey, public(key)).verify(
+        encode_dss_signature(r, s), MESSAGE, ECDSA(digest)
+    )
+    assert key.public.has_signed(signature, MESSAGE)
+
+
+def public(key: SigningKey) -> PublicKeyTypes:
+    return load_pem_public_key(key.public.pem.encode())

@@ -51,7 +51,8 @@ def known_tokens(*tokens: bytes) -> KnownTokens:
 
 NONE = known_tokens()
 LONG = b"eyJa.%b.cccccccccccccccccccccccc" % (b"b" * 300)
-SOUND = [TOKEN, TOKEN + b"c", LONG]
+ALIKE = b"eyJa.bbbb.dddd"
+SOUND = [TOKEN, TOKEN + b"c", ALIKE, LONG]
 VERIFIED = known_tokens(*SOUND)
 UNVERIFIED = [
     TOKEN[:-1],
@@ -148,6 +149,21 @@ class TestFits:
             assert known.fit(head, sound) == len(head)
             assert (known.known and known.known.verified) is found
 
+    def test_one_that_comes_behind_a_verified_one_may_come_to_be_verified(self) -> None:
+        head = written([*SDK, BEARER, LENGTH])
+        other = head.replace(TOKEN, ALIKE)
+        known = template(head)
+        assert known is not None
+        sound = KnownTokens(2)
+        sound.add(TOKEN, verified_access_token())
+        for said in (head, head, other, other):
+            assert known.fit(said, sound) == len(head)
+        assert known.known is None
+        sound.add(ALIKE, verified_access_token(jti="another"))
+        assert known.fit(other, sound) == len(head)
+        assert known.known is not None
+        assert known.known.verified.jti == "another"
+
     @pytest.mark.parametrize("digits", [b"0", b"07", b"0012", b"", b"1x", b"9" * 19])
     def test_what_is_no_plain_length_is_for_the_strict_reader(self, digits) -> None:
         head = written([*SDK, BEARER, LENGTH])
@@ -229,6 +245,11 @@ class TestHeadsInARow:
             # Another length after the same token, and the same after another.
             (FIRST.replace(b" 12\r\n", b" 7\r\n"), FIRST),
             (FIRST.replace(TOKEN, b"x"), FIRST.replace(b" 12\r\n", b" 7\r\n")),
+            # Another token as long, verified or not, and the last one once more.
+            (FIRST.replace(TOKEN, ALIKE), FIRST),
+            (FIRST.replace(TOKEN, TOKEN[:-1] + b"d"), FIRST),
+            # All of the last one but for its last octet.
+            (FIRST, FIRST[:-1] + b"x"),
             # The digits of the last one without an end.
             (FIRST, FIRST[: -len(b"\r\n\r\n")] + b"3"),
             # As large as may be, and then too large: each is seen twice.

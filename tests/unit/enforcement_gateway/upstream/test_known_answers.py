@@ -51,6 +51,14 @@ class TestRecognises:
         heads = known.recognise(dated), known.recognise(undated)
         assert [head is not None and head.is_dated for head in heads] == [True, False]
 
+    def test_each_of_two_that_come_in_turns(self) -> None:
+        one, other = (answer(b"X: %d" % n, b"Content-Length: 2") for n in range(2))
+        known = taught(one, other)
+        for data in (one, one, other, one, one, other, other, one):
+            head = known.recognise(data)
+            assert head is not None
+            assert data.startswith(head.octets)
+
     def test_forgets_all_of_too_many(self) -> None:
         many = [answer(b"X: %d" % n, b"Content-Length: 2") for n in range(MAX_KNOWN)]
         known = taught(*many)

@@ -22,7 +22,6 @@ cdef class Grounds:
 
     cpdef bint of(self, registry, tokens) except -1
     cpdef look_up(self, str write_key)
-    @cython.locals(since=set)
     cpdef bint is_revoked(self, KnownToken token) except -1
 
 
@@ -51,6 +50,7 @@ cdef class KnownToken:
     cpdef bint trusts(self, signing_key) except -1
 
 
+@cython.locals(since=set)
 cpdef bint admits_plainly(
     KnownToken token, str write_key, Grounds grounds, Demand demand
 ) except -1

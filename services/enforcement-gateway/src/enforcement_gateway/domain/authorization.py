@@ -252,14 +252,13 @@ class Grounds:
         return lead
 
     def is_revoked(self, token: "KnownToken") -> bool:
-        """Whether that single token is. It is looked for among all of them once."""
-        since = self.revoked.latest
-        if token.revoked_since is since:
-            # No text need be looked into, and fetched for that, where there is none.
-            return bool(since) and token.name in since
+        """Whether that single token is, among all of them.
+
+        Until another set of the `latest` begins, it need be looked for only there.
+        """
         if token.name in self.revoked.names:
             return True
-        token.revoked_since = since
+        token.revoked_since = self.revoked.latest
         return False
 
 
@@ -373,7 +372,11 @@ def admits_plainly(
         return False
     if grounds.cuts and token.client_id in grounds.cuts:
         return False
-    return not grounds.is_revoked(token)
+    since = grounds.revoked.latest
+    if token.revoked_since is not since:
+        return not grounds.is_revoked(token)
+    # No text need be looked into, and fetched for that, where there is none.
+    return not since or token.name not in since
 
 
 def _gone_or_unheard_of(key: str, app: OAuthApp) -> Reason:

@@ -36,8 +36,9 @@ cdef class HeadTemplate:
     cdef Py_ssize_t _rest_size
     cdef Py_ssize_t _token_end
     cdef Py_ssize_t _end
+    cdef bytes _whole
 
-    @cython.locals(at=Py_ssize_t, end=Py_ssize_t)
+    @cython.locals(at=Py_ssize_t, end=Py_ssize_t, last=KnownToken)
     cpdef Py_ssize_t fit(self, bytes data, KnownTokens sound) except -1
 
     @cython.locals(

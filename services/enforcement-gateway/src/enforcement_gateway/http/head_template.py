@@ -75,6 +75,7 @@ class HeadTemplate:
         "_rest_size",
         "_token_end",
         "_varies",
+        "_whole",
         "digits",
         "fields",
         "is_everyday",
@@ -129,6 +130,7 @@ class HeadTemplate:
         self._token_end = 0
         self._rest = b""
         self._rest_size = self._end = 0
+        self._whole = b""  # the last one, when its token was that of the one before
 
     @property
     def make(self) -> tuple[object, ...]:
@@ -148,6 +150,8 @@ class HeadTemplate:
 
         `sound` are tokens that were verified: nothing in them need be looked at again.
         """
+        if self._whole and pieces.begins(data, self._whole, 0):
+            return self._end
         end = self._token_end
         if not end or not pieces.begins(data, self._lead, 0):
             return self._fit_anew(data, sound)
@@ -157,7 +161,12 @@ class HeadTemplate:
             at = self._read_end(data, self._read_length(data, end + self._middle_size))
         else:
             return self._fit_anew(data, sound)
-        return at if self._take(data, self._lead_size, end, sound) else 0
+        last = self.known
+        if not at or not self._take(data, self._lead_size, end, sound):
+            return 0
+        if last is not None and last is self.known:
+            self._whole = data[:at]  # most repeat themselves
+        return at
 
     def _fit_anew(self, data: bytes, sound: KnownTokens) -> int:
         """As `fit`, hole by hole."""
@@ -211,6 +220,7 @@ class HeadTemplate:
                 return 0
             self.digits = digits
             self.length = int(digits)
+            self._whole = b""
             self._rest = self._middle + digits + self._after
             self._rest_size = len(self._rest)
             at = self._token_end + self._rest_size
@@ -247,6 +257,7 @@ class HeadTemplate:
                 return False
         self.token = token
         self.known = known
+        self._whole = b""
         return True
 
 

@@ -9,6 +9,7 @@ from enforcement_gateway.http.head_template cimport HeadTemplate
 from enforcement_gateway.http.plans cimport Plan
 from enforcement_gateway.http.server cimport Server
 from enforcement_gateway.http.strangers cimport Strangers
+from enforcement_gateway.sockets.transport cimport SocketTransport, own_or_none
 from enforcement_gateway.upstream.answers cimport KnownHead
 from enforcement_gateway.upstream.pool cimport Pool
 
@@ -27,6 +28,7 @@ cdef class ServerConnection(Connection):
     cdef Py_ssize_t _body_at
     cdef HeadTemplate _template
     cdef int _patience
+    cdef SocketTransport _own_transport
     cdef list _parts
     cdef Py_ssize_t _left
     cdef object _chunks
@@ -52,7 +54,6 @@ cdef class ServerConnection(Connection):
     )
     cpdef data_received(self, bytes data)
     cpdef _await_next(self)
-    cpdef _begin_again(self, HeadTemplate template, bytes body)
     cpdef _begin_body(self, HeadTemplate template, bytes start)
     @cython.locals(
         server=Server,
@@ -63,7 +64,7 @@ cdef class ServerConnection(Connection):
         request_id=bytes,
         request=bytes,
     )
-    cpdef bint _pass_on(self, HeadTemplate template, bytes body) except -1
+    cpdef _pass_on(self, HeadTemplate template, bytes body)
     cpdef bint turn_away(self, bytes answer, double idle_until) except -1
     cpdef look_closer(self, bytes request_id, tuple question, look)
     @cython.locals(template=HeadTemplate, strangers=Strangers)
@@ -74,3 +75,5 @@ cdef class ServerConnection(Connection):
     cpdef _hand_over(self, look, shown)
     cpdef Exchange _open_exchange(self, Plan plan, HeadTemplate template=*)
     cpdef Exchange _taken_up(self)
+    @cython.locals(server=Server, own=SocketTransport, answer=bytes)
+    cpdef answer_known(self, KnownHead known, bytes body)

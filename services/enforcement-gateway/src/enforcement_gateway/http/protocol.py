@@ -19,6 +19,7 @@ from enforcement_gateway.http.head_template import HeadTemplate, template_of
 from enforcement_gateway.http.plans import Plan, plan_of
 from enforcement_gateway.http.responses import CONTINUE, denial
 from enforcement_gateway.http.server import LINGER_SECONDS, Server
+from enforcement_gateway.sockets.transport import SocketTransport, own_or_none
 from enforcement_gateway.upstream.answers import AnswerHead, AnswerSource, KnownHead
 from tollgate.oauth.access_tokens import UnverifiedAccessToken, VerifiedAccessToken
 
@@ -65,6 +66,7 @@ class ServerConnection(Connection):
         "_left",
         "_limits",
         "_lingered",
+        "_own_transport",
         "_parts",
         "_patience",
         "_paused",
@@ -89,6 +91,7 @@ class ServerConnection(Connection):
         self._body_at = 0  # of it
         self._template: HeadTemplate | None = None
         self._patience = PATIENCE_WITH_TEMPLATES
+        self._own_transport: SocketTransport | None = None
         self._parts: list[bytes] = []
         self._left = 0
         self._chunks: ChunkedBody | None = None
@@ -106,6 +109,7 @@ class ServerConnection(Connection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._own_transport = own_or_none(transport)
         server = self._server
         self.peer = server.peer_of(transport)
         server.counters.connections += 1
@@ -149,7 +153,7 @@ class ServerConnection(Connection):
                             server.strangers.come()
                     else:
                         octets = data  # a pointer in C, where a slice is a plain copy
-                        self._begin_again(template, octets[at : at + length])
+                        self._pass_on(template, octets[at : at + length])
                     return
         elif state == _LINGER:
             self._lingered += len(data)
@@ -231,7 +235,11 @@ class ServerConnection(Connection):
             return
         server.counters.count_answered(known.status)
         self._state = _HEAD
-        self._transport.write(known.whole(self._request_id, body))
+        own, answer = self._own_transport, known.whole(self._request_id, body)
+        if own is not None:
+            own.write(answer)
+        else:
+            self._transport.write(answer)
         if not self.is_congested:
             self.deadline = server.idle_until
 
@@ -455,14 +463,6 @@ class ServerConnection(Connection):
             template = self._server.templates.share(template, self.peer)
         self._template = template
 
-    def _begin_again(self, template: HeadTemplate, body: bytes) -> None:
-        """A whole request, whose head fits."""
-        self._skipped_line = False
-        self._state = _BUSY
-        self.deadline = _FOREVER
-        if not (template.is_everyday and self._pass_on(template, body)):
-            self._open_exchange(template.plan, template).run(body)
-
     def _begin_body(self, template: HeadTemplate, start: bytes) -> None:
         """A request whose head fits, and of whose body that much has come."""
         self._open_exchange(template.plan, template)
@@ -473,29 +473,38 @@ class ServerConnection(Connection):
         if start:
             self._advance()
 
-    def _pass_on(self, template: HeadTemplate, body: bytes) -> bool:
-        """Forward a request that is plainly admitted; False if it takes a closer look.
+    def _pass_on(self, template: HeadTemplate, body: bytes) -> None:
+        """A whole request, whose head fits: forward it, if it is plainly admitted.
 
         The everyday way: what an exchange would do, with nothing made that is not sent.
         """
+        self._skipped_line = False
+        self._state = _BUSY
+        self.deadline = _FOREVER
         server = self._server
         known = template.known
-        assert known is not None  # noqa: S101 - by the caller
-        write_keys = read_write_keys_quickly(body)
-        if write_keys is None or len(write_keys) != 1:
-            return False
         pool = template.plan.pool
-        if pool is None or not server.gate.admits_plainly(known, write_keys[0]):
-            return False
-        counters = server.counters
-        counters.requests += 1
-        counters.admitted += 1
-        request_id = self._request_id = next(server.request_ids)
-        request = template.outline.filled(
-            known.client_id_octets, request_id, template.digits, body, template.values
-        )
-        pool.send(request, self)
-        return True
+        if template.is_everyday and known is not None and pool is not None:
+            write_keys = read_write_keys_quickly(body)
+            if (
+                write_keys is not None
+                and len(write_keys) == 1
+                and server.gate.admits_plainly(known, write_keys[0])
+            ):
+                counters = server.counters
+                counters.requests += 1
+                counters.admitted += 1
+                request_id = self._request_id = next(server.request_ids)
+                request = template.outline.filled(
+                    known.client_id_octets,
+                    request_id,
+                    template.digits,
+                    body,
+                    template.values,
+                )
+                pool.send(request, self)
+                return
+        self._open_exchange(template.plan, template).run(body)
 
     def _open_exchange(
         self, plan: Plan, template: HeadTemplate | None = None

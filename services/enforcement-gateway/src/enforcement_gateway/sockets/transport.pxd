@@ -47,3 +47,6 @@ cdef class SocketTransport(Watched):
     cdef _settle(self)
     cdef _tell_of_congestion(self)
     cpdef _lose(self, error)
+
+
+cpdef SocketTransport own_or_none(transport)

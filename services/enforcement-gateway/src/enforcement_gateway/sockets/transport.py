@@ -46,6 +46,11 @@ class Receiver(Protocol):
     def connection_lost(self, exc: Exception | None) -> None: ...
 
 
+def own_or_none(transport: object) -> "SocketTransport | None":
+    """It, if it is one of ours: C calls its methods as C does, and no others'."""
+    return transport if isinstance(transport, SocketTransport) else None
+
+
 class SocketTransport(Watched):
     """Moves octets between a connected socket and a protocol. It owns the socket.
 

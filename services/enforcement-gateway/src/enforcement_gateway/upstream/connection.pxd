@@ -2,6 +2,7 @@
 import cython
 
 from enforcement_gateway.sockets cimport kernel
+from enforcement_gateway.sockets.transport cimport SocketTransport, own_or_none
 from enforcement_gateway.upstream.answers cimport Answers, KnownHead
 from enforcement_gateway.upstream.known_answers cimport KnownAnswers
 
@@ -19,6 +20,7 @@ cdef class UpstreamConnection:
     cdef Py_ssize_t _drained
     cdef bint _fills_read
     cdef KnownAnswers _known
+    cdef SocketTransport _own_transport
     cdef Owner _owner
     cdef object _parser
     cdef double _patience
@@ -33,11 +35,13 @@ cdef class UpstreamConnection:
     cdef readonly bint is_tls
 
     cpdef bint is_idle(self) except -1
+    @cython.locals(own=SocketTransport)
     cpdef send(self, bytes request, Answers answers)
     @cython.locals(answers=Answers, known=KnownHead, octets="const char*")
     cpdef data_received(self, bytes data)
     @cython.locals(answers=Answers)
     cpdef _deliver(self, head)
+    @cython.locals(own=SocketTransport, unsent=Py_ssize_t)
     cpdef _finish(self, bint keeps_alive)
     @cython.locals(answers=Answers)
     cpdef _fail(self, reason)

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from enforcement_gateway.domain.denials import Reason
 from enforcement_gateway.sockets import kernel
+from enforcement_gateway.sockets.transport import SocketTransport, own_or_none
 from enforcement_gateway.upstream.answer_parser import AnswerParser, Rubbish
 from enforcement_gateway.upstream.answers import AnswerHead, Answers
 from enforcement_gateway.upstream.known_answers import KnownAnswers
@@ -53,6 +54,7 @@ class UpstreamConnection:
         "_drained",
         "_fills_read",
         "_known",
+        "_own_transport",
         "_owner",
         "_parser",
         "_parses",
@@ -75,6 +77,7 @@ class UpstreamConnection:
         self._known = KnownAnswers() if known is None else known
         self._parser = AnswerParser()
         self._answers: Answers | None = None
+        self._own_transport: SocketTransport | None = None
         self._busy = False
         self.is_closed = False
         self.is_last = False
@@ -98,7 +101,11 @@ class UpstreamConnection:
         self._busy = True
         self._answers = answers
         self.deadline = self._owner.clock + self._patience
-        self._transport.write(request)
+        own = self._own_transport
+        if own is not None:
+            own.write(request)
+        else:
+            self._transport.write(request)
 
     def time_out(self) -> None:
         self._fail(Reason.UPSTREAM_TIMEOUT)
@@ -130,6 +137,7 @@ class UpstreamConnection:
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._own_transport = own_or_none(transport)
         self.is_tls = transport.get_extra_info("ssl_object") is not None
         socket = transport.get_extra_info("socket")
         if socket is not None:
@@ -218,6 +226,11 @@ class UpstreamConnection:
         self._answers = None
         self._busy = False
         self.deadline = _FOREVER
+        own = self._own_transport
+        if own is not None:
+            unsent = own.get_write_buffer_size()
+        else:
+            unsent = self._transport.get_write_buffer_size()
         if (
             self.is_closed
             or self.is_last
@@ -225,7 +238,7 @@ class UpstreamConnection:
             # More may have come with it, and the kernel has told of that already.
             or (self._fills_read and not self.is_tls)
             # It came before all of the request was taken.
-            or self._transport.get_write_buffer_size() > 0
+            or unsent > 0
         ):
             self.close()
             return

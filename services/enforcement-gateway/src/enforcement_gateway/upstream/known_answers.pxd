@@ -10,6 +10,7 @@ cdef Py_ssize_t _SIZE_OF_END
 cdef class KnownAnswers:
     cdef dict _heads
     cdef KnownHead _last
+    cdef bytes _said
 
     @cython.locals(known=KnownHead)
     cpdef KnownHead recognise(self, bytes data)

@@ -12,13 +12,17 @@ MAX_KNOWN = 256
 
 
 class KnownAnswers:
-    """Of one upstream. Only what leaves no doubt is kept: see `learn`."""
+    """Of one upstream. Only what leaves no doubt is kept: see `learn`.
 
-    __slots__ = ("_heads", "_last")
+    `_said` is the last answer whose head was known, which is often said again.
+    """
+
+    __slots__ = ("_heads", "_last", "_said")
 
     def __init__(self) -> None:
         self._heads: dict[bytes, KnownHead] = {}
         self._last: KnownHead | None = None
+        self._said: bytes | None = None
 
     def recognise(self, data: bytes) -> KnownHead | None:
         """The head of `data`, if that is one whole answer with a known one.
@@ -26,16 +30,20 @@ class KnownAnswers:
         What follows the head in `data` is then the body, and nothing more.
         """
         known = self._last
+        if data == self._said:
+            return known
         if (
             known is not None
             and len(data) == known.size
             and pieces.begins(data, known.octets, 0)
         ):
+            self._said = data
             return known
         known = self._heads.get(data[: data.find(_END) + _SIZE_OF_END])
         if known is None or len(data) != known.size:
             return None
         self._last = known
+        self._said = data
         return known
 
     def learn(self, data: bytes, head: AnswerHead) -> None:
@@ -50,7 +58,7 @@ class KnownAnswers:
             return
         if len(self._heads) >= MAX_KNOWN:
             self._heads.clear()
-            self._last = None
+            self._last = self._said = None
         octets = data[:end]
         self._heads[octets] = KnownHead(head, octets, length)
 

@@ -21,7 +21,7 @@ from tollgate.oauth.access_tokens import (
     VerifiedAccessToken,
 )
 from tollgate.oauth.algorithms import Algorithm
-from tollgate.oauth.jws import split
+from tollgate.oauth.jws import OPENINGS, split
 from tollgate.oauth.public_keys import PublicKey, parse_public_key
 
 _MALFORMED = Reason.TOKEN_MALFORMED
@@ -80,9 +80,14 @@ class Verifier:
 
     def read(self, token: bytes, keys: SigningKeys) -> UnverifiedAccessToken | Reason:
         """What one that is not remembered says by itself; `settle` does the rest."""
+        if not token or token[0] not in OPENINGS:
+            return _MALFORMED  # as `split` has it: most of what is none
         reader, kids = self._reader, keys.view.tokens.signing_keys
+        read: UnverifiedAccessToken | TokenRefusal
         if token.startswith(reader.start):
             read = reader.read_again(token, kids, wall)
+        elif token.startswith(reader.refused):
+            read = reader.refuse_again(token, kids)
         else:
             parts = split(token)
             if parts is None:

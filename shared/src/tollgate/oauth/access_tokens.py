@@ -136,7 +136,8 @@ class Reader:
     most say the same up to their audience, and then they need not be decoded.
     `remembered` is of such beginnings, in base64url. `start` is all that stands before
     the signature of the last token that had nothing wrong in it: who is refused for the
-    signature mostly tries again.
+    signature mostly tries again. `refused` is what the last token began with that was
+    refused for its beginning: its header, and so much of its claims.
     """
 
     def __init__(self, issuer: str, audiences: AbstractSet[str] | None) -> None:
@@ -150,6 +151,9 @@ class Reader:
         self._exp = 0.0
         self.start = NO_START
         self._last: UnverifiedAccessToken
+        self.refused = NO_START
+        self._refused_kid = ""
+        self._refusal = _MALFORMED
 
     def read(
         self,
@@ -167,6 +171,8 @@ class Reader:
         """
         if token.startswith(self.start):
             return self.read_again(token, keys, now)
+        if token.startswith(self.refused):
+            return self.refuse_again(token, keys)
         parts = split(token)
         if parts is None:
             return _MALFORMED
@@ -192,7 +198,7 @@ class Reader:
         kid = self._header.kid or ""
         if kid not in kids:
             return _UNKNOWN_KEY
-        refusal = self._rule_out(body) or self._read_words(body)
+        refusal = self._rule_out(head, body) or self._read_words(body)
         if refusal is not None:
             return refusal
         if now is not None and now() >= self._exp + LEEWAY:
@@ -236,6 +242,15 @@ class Reader:
             last.kid, last.key, last.payload, last.signing_input, octets
         )
 
+    def refuse_again(self, token: bytes, kids: Container[str]) -> TokenRefusal:
+        """As `read`, of a token that begins with what was `refused`."""
+        end = token.find(b".", len(self.refused))  # of the claims
+        if not 0 < end < len(token) - 1 or token.rfind(b".") != end:
+            return _MALFORMED  # as `split` has it
+        if len(token) > MAX_LENGTH:
+            return _MALFORMED
+        return self._refusal if self._refused_kid in kids else _UNKNOWN_KEY
+
     def _read_head(self, head: bytes) -> TokenRefusal | None:
         """Why no access token has such a head; else it is kept: the next has it too."""
         try:
@@ -263,16 +278,21 @@ class Reader:
         self._payload, self._exp = payload, words.exp
         return None
 
-    def _rule_out(self, body: bytes) -> TokenRefusal | None:
+    def _rule_out(self, head: bytes, body: bytes) -> TokenRefusal | None:
         """Why it is no token for here, if the beginning of the claims says so.
 
-        `body` is their text in base64url. What stands behind is not looked at.
+        `body` is their text in base64url. What stands behind is not looked at. A known
+        no is kept with `head`, the one that was read last: the next may have it, too.
         """
         known = self.remembered
         for size in self._sizes:
             beginning = body[:size]
             if beginning in known:
-                return known[beginning]
+                refusal = known[beginning]
+                if refusal is not None:
+                    self.refused = b"%b.%b" % (head, beginning)
+                    self._refused_kid, self._refusal = self._header.kid or "", refusal
+                return refusal
         return self._read_beginning(body)
 
     def _read_beginning(self, body: bytes) -> TokenRefusal | None:

@@ -347,7 +347,7 @@ def unsigned_tokens(draw: st.DrawFn) -> bytes:
 class ReaderOfAll(Reader):
     """Goes by all that the claims say."""
 
-    def _rule_out(self, body: bytes) -> None:
+    def _rule_out(self, head: bytes, body: bytes) -> None:
         """Nothing by their beginning."""
 
 
@@ -393,6 +393,35 @@ class TestBeginnings:
         refusal = read(spoilt, Reader(ISSUER, audiences))
         assert refusal is TokenRefusal.WRONG_ISSUER
         assert read(spoilt, ReaderOfAll(ISSUER, audiences)) is TokenRefusal.MALFORMED
+
+    @pytest.mark.parametrize("claims", [{"iss": "https://e.example"}, {"aud": "urn:e"}])
+    @pytest.mark.parametrize(
+        "behind",
+        [
+            *("", ".", "!", "AAAA", "AAAA.", ".A", ".=", "A.A", ".A.", ".A.A", "..A"),
+            "." + MAX_LENGTH * "A",
+            MAX_LENGTH * "A" + ".A",
+        ],
+    )
+    @pytest.mark.parametrize("keys", [{KEY.kid: KEY.public}, {}])
+    def test_whatever_follows_what_was_refused_before(
+        self, claims, behind, keys
+    ) -> None:
+        usual = msgspec.to_builtins(CLAIMS) | claims
+        refused = signed(KEY, msgspec.json.encode(usual), typ="at+jwt").encode()
+        seasoned = Reader(ISSUER, {TRACKING})
+        for _ in range(2):
+            refusal = read(refused, seasoned)
+        assert refused.startswith(seasoned.refused)
+        assert seasoned.refused.count(b".") == 1
+        assert refusal in {TokenRefusal.WRONG_ISSUER, TokenRefusal.WRONG_AUDIENCE}
+        assert read(refused, seasoned) is refusal
+        for each in (refused + behind.encode(), seasoned.refused + behind.encode()):
+            found = Reader(ISSUER, {TRACKING}).read(each, keys)
+            assert seasoned.read(each, keys) is found
+        header = base64url.encode(b'{"alg":"ES256","kid":"other","typ":"at+jwt"}')
+        other = header.encode() + refused[refused.index(b".") :]
+        assert seasoned.read(other, keys) is TokenRefusal.UNKNOWN_KEY
 
     def test_there_is_an_end_to_what_is_remembered(self) -> None:
         reader = Reader(ISSUER, {TRACKING})

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from enforcement_gateway.domain.denials import Reason
+from enforcement_gateway.turns import turn
 from enforcement_gateway.verification import (
     MAX_AT_ONCE,
     Burst,
@@ -178,6 +179,17 @@ class Asking:
         self.said.append(fault)
 
 
+class VerifierBetweenTurns(Verifier):
+    """Counts what it has `verified`, which must not be during a turn."""
+
+    verified = 0
+
+    def settle(self, token, read):
+        assert not turn.is_under_way
+        self.verified += 1
+        return super().settle(token, read)
+
+
 class TestBurst:
     async def test_signatures_are_looked_at_together_and_then_told(self, keys) -> None:
         verifier, order = Verifier(ISSUER), []
@@ -206,6 +218,27 @@ class TestBurst:
         assert [each.jti for each in order[-3:]] == ["jti-16", "jti-17", "jti-18"]
         assert verifier.remembered.get(shown[1]) is None
         assert len(verifier.remembered) == len(shown) - 1
+
+    async def test_those_of_a_lot_are_told_in_a_turn_of_its_own(self, keys) -> None:
+        """Which begins when all of them were looked at (ADR 35)."""
+        verifier, said = VerifierBetweenTurns(ISSUER), []
+
+        class PuttingOff(Asking):
+            def settled(self, shown: VerifiedAccessToken | Reason) -> None:
+                assert turn.is_under_way
+                turn.put_off(lambda: self.said.append("over"))
+                super().settled("told")
+
+        burst = Burst(verifier)
+        for number in range(MAX_AT_ONCE + 2):
+            shown = token(f"jti-{number}")
+            burst.add(PuttingOff(said), shown, verifier.read(shown, keys))
+        await asyncio.sleep(0)
+        assert said == MAX_AT_ONCE * ["told"] + MAX_AT_ONCE * ["over"]
+        assert not turn.is_under_way
+        await asyncio.sleep(0)
+        assert said[2 * MAX_AT_ONCE :] == 2 * ["told"] + 2 * ["over"]
+        assert verifier.verified == MAX_AT_ONCE + 2
 
     async def test_a_fault_is_told_to_the_one_whose_it_is(self, keys) -> None:
         verifier, said = Verifier(ISSUER), []

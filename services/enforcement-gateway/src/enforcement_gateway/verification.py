@@ -13,6 +13,7 @@ from enforcement_gateway.clocks import wall
 from enforcement_gateway.domain.authorization import OF_TOKENS
 from enforcement_gateway.domain.denials import Reason
 from enforcement_gateway.known_tokens import KnownTokens
+from enforcement_gateway.turns import turn
 from enforcement_gateway.view import View
 from tollgate.oauth.access_tokens import (
     Reader,
@@ -148,8 +149,12 @@ class Burst:
                 outcomes.append(settle(token, read))
             except Exception as fault:  # noqa: BLE001 - the others have their own
                 outcomes.append(fault)
-        for (asking, _, _), outcome in zip(served, outcomes, strict=True):
-            if isinstance(outcome, Exception):
-                asking.break_off(outcome)
-            else:
-                asking.settled(outcome)
+        turn.begin()  # in which those who are refused are refused together
+        try:
+            for (asking, _, _), outcome in zip(served, outcomes, strict=True):
+                if isinstance(outcome, Exception):
+                    asking.break_off(outcome)
+                else:
+                    asking.settled(outcome)
+        finally:
+            turn.end()

@@ -327,7 +327,8 @@ class ServerConnection(Connection):
                 self._unsettled = b""
                 strangers = self._server.strangers
                 strangers.asked.append((question, self, template, self._request_id))
-                strangers.come()
+                if len(strangers.asked) == 1:
+                    strangers.come()
             else:
                 self._hand_over(None, shown)
         except Exception as fault:  # noqa: BLE001 - others were verified with it

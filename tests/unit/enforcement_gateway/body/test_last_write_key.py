@@ -39,6 +39,7 @@ class TestNotSeen:
         "body",
         [
             b"",
+            b"}",
             b'"writeKey":"k"}',
             b'{"writeKey":"k"',
             b'{"writeKey":"k"]',
@@ -62,11 +63,14 @@ class TestNotSeen:
         ],
     )
     def test_it_takes_nothing_that_needs_a_second_look(self, body) -> None:
+        in_front = b'{"writeKey":"k"\r\n\r\n'
         assert last_write_key(body) is None
-        for last in (b'{"writeKey":"k"}', b'{"x":"","writeKey":"k"}'):
+        for last in (b'{"writeKey":"k"}', b'{"x":"","writeKey":"k"}', in_front + b"}"):
             for _ in range(3):  # until it is the end that came last
                 assert last_write_key(last) == "k"
             assert last_write_key(body) is None
+            for head in (b"{", in_front):
+                assert last_write_key(head + body, len(head)) is None
 
 
 def strict_or_none(body: bytes) -> tuple[str, ...] | None:

@@ -655,10 +655,11 @@ class TestTogether:
     async def crowd(self, client) -> list[ServerConnection]:
         """Connections of two clients, in turn, that were refused something before."""
         client.gate.refusal = Reason.TOKEN_MALFORMED
-        crowd = [ServerConnection(client.server) for _ in range(40)]
+        crowd = [ServerConnection(client.server) for _ in range(16)]
         for connection, agent in zip(crowd, cycle((PYTHON, OLD_PYTHON)), strict=False):
             connection.connection_made(Transport())
-            connection.data_received(request(agent=agent))
+            for _ in range(20):  # until ids are as long as those to come
+                connection.data_received(request(agent=agent))
             connection._transport.written = b""
         client.server.counters.denied.clear()
         return crowd

@@ -82,12 +82,16 @@ def test_a_child_that_will_not_stop_is_killed(tmp_path: Path) -> None:
 
 
 def test_children_end_when_the_launcher_is_killed(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    os.mkfifo(started)  # opened by the child, which is then tied to the launcher
+    tell_and_sleep = f"import time; open({str(started)!r}, 'w').close(); time.sleep(60)"
+    command = [sys.executable, "-c", tell_and_sleep]
     launcher = f"""
 import sys, time
 from pathlib import Path
 from local_stack.children import Child
 from local_stack.ledger import Ledger
-child = Child("sleeper", {SLEEP!r}, log=Path({str(tmp_path / "log")!r}),
+child = Child("sleeper", {command!r}, log=Path({str(tmp_path / "log")!r}),
               ledger=Ledger(Path({str(tmp_path / "ledger")!r})), environment={{}})
 print(child.pid, flush=True)
 time.sleep(60)
@@ -98,6 +102,7 @@ time.sleep(60)
         assert process.stdout is not None
         child = identify(int(process.stdout.readline()))
         assert child is not None
+        started.read_bytes()
         os.kill(process.pid, signal.SIGKILL)
 
     assert wait_until_gone([child], timeout=5)

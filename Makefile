@@ -4,7 +4,8 @@ VENV := .local/venv
 BIN := $(VENV)/bin
 OURS := -e shared -e services/app-registry -e services/token-issuer \
 	-e services/enforcement-gateway -e deploy/local
-TESTS := $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+# A process of tests that does not come back is ended, once: nothing waits for it.
+TESTS := $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 PIP := $(BIN)/pip install -q --disable-pip-version-check
 
 ##@ Run

@@ -19,8 +19,9 @@ What is made is gone afterwards. The methods of the private servers block:
 in one of them (`--dist loadfile`), so that what it shares is made once.
 """
 
+import faulthandler
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -41,6 +42,11 @@ LAST_WORDS = "test-servers"
 MOST_PROCESSES = 4
 """Each has a Postgres and a RabbitMQ: more of them want more memory than they save."""
 
+LONGEST_TEARDOWN = 120
+"""Seconds. Servers that are asked to stop, and do, take a tenth of it."""
+
+_STDERR = pytest.StashKey[int]()
+
 MakeDatabase = Callable[[], Awaitable[Database]]
 
 
@@ -55,6 +61,27 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         for old in LOCAL.glob(f"{LAST_WORDS}*.log"):
             old.unlink()
+    config.stash[_STDERR] = os.dup(2)  # what is captured during a test is another
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    os.close(config.stash[_STDERR])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    """End a process that does not come back, having said where its threads are.
+
+    The timeout of a test stops when that fails. What it left behind, a thread that
+    reads what nobody writes any more, could be waited for without end.
+    """
+    faulthandler.dump_traceback_later(
+        LONGEST_TEARDOWN, file=item.config.stash[_STDERR], exit=True
+    )
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(scope="session")

@@ -63,11 +63,31 @@ class Recorder:
         self._note("lost")
 
 
-def attach(**how):
-    """A recorder on one end of a TCP connection, and the other end, which blocks."""
+OTHERS = []
+"""The other ends that a test made."""
+
+
+@pytest.fixture(autouse=True)
+async def nobody_waits_for_more():
+    """A thread that reads an end of a test that failed would hold up its own end."""
+    yield
+    for theirs in OTHERS:
+        with contextlib.suppress(OSError):  # it was closed, or its peer was
+            theirs.shutdown(socket.SHUT_RDWR)
+    OTHERS.clear()
+
+
+def attach(*, room=None, **how):
+    """A recorder on one end of a TCP connection, and the other end, which blocks.
+
+    `room` is for how many octets the kernel has room at ours.
+    """
     with socket.create_server(("127.0.0.1", 0)) as server:
         theirs = socket.create_connection(server.getsockname())
         ours, _ = server.accept()
+    OTHERS.append(theirs)
+    if room is not None:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room)
     recorder = Recorder(**how)
     running_loop().attach(ours, recorder)
     return recorder, theirs
@@ -113,7 +133,8 @@ class TestWriting:
         assert recorder.told.count("pause") == recorder.told.count("resume") == 1
 
     async def test_pauses_and_goes_on_as_often_as_needed(self):
-        recorder, theirs = attach()
+        # Little room: with much of it a reader can be as quick as one long write.
+        recorder, theirs = attach(room=READ_SIZE)
         received = asyncio.create_task(read_all(theirs))
         for turn in range(1, 4):
             recorder.transport.write(LARGE)

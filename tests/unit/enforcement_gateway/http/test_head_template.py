@@ -186,8 +186,9 @@ class TestFits:
         known = template(head)
         assert known is not None
         other = head.replace(b"12\r\n", b"7\r\n")
-        assert known.fit(other, NONE) == len(other)
-        assert (known.token, known.length) == (None, 7)
+        for _ in range(3):
+            assert known.fit(other, NONE) == len(other)
+            assert (known.token, known.length) == (None, 7)
         assert known.plan.authorization.write_key == "writekey"
         assert known.fit(head.replace(b"d3Jp", b"d3Jq"), NONE) == 0
 

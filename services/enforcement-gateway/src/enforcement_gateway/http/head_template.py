@@ -161,6 +161,8 @@ class HeadTemplate:
             at = self._read_end(data, self._read_length(data, end + self._middle_size))
         else:
             return self._fit_anew(data, sound)
+        if end == self._lead_size:
+            return at  # it has no hole for a token
         last = self.known
         if not at or not self._take(data, self._lead_size, end, sound):
             return 0

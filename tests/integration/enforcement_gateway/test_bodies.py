@@ -90,16 +90,14 @@ class TestGzip:
         assert (answer.status, code_of(answer)) == (413, "body_inflates_too_large")
 
     async def test_many_tiny_members_leave_the_loop_to_others(self, gateway):
-        loop = asyncio.get_running_loop()
         body = gzip.compress(b" ") * 30_000
         slow = asyncio.create_task(gateway.ask(body[: 1024 * 1024], **GZIP))
-        longest = 0.0
+        meanwhile = 0
         while not slow.done():
-            started = loop.time()
             assert (await gateway.ask(gateway.batch("open-key"))).status == 200
-            longest = max(longest, loop.time() - started)
+            meanwhile += 1
         assert (await slow).status == 400
-        assert longest < 1.0
+        assert meanwhile > 2  # one, if nobody got a turn before the end
 
     async def test_the_node_version_is_read_inside(self, gateway, world):
         library = {"name": "@segment/analytics-node", "version": "3.1.0"}

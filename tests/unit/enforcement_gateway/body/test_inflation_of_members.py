@@ -1,10 +1,11 @@
 """gzip as RFC 1952 has it: all members, and the end exactly where it is."""
 
 import gzip
+import random
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enforcement_gateway.body.inflation import SLICE_IN, SLICE_OUT, Inflation
@@ -12,7 +13,10 @@ from enforcement_gateway.domain.denials import Reason, Refused
 
 
 def inflate(deflated, limit=10_000_000):
-    inflation = Inflation(deflated, limit)
+    return finish(Inflation(deflated, limit))
+
+
+def finish(inflation):
     while not inflation.step():
         pass
     return inflation.body
@@ -39,6 +43,30 @@ def by_zlib(deflated):
 SIZES = st.sampled_from(
     [0, 1, 100, SLICE_IN, SLICE_OUT - 1, SLICE_OUT, SLICE_OUT + 1, 3 * SLICE_OUT]
 )
+
+
+NOISE = bytes(random.Random(1).choices(range(256), k=3 * SLICE_IN))  # noqa: S311
+LONG_ONES = [
+    gzip.compress(NOISE, mtime=0),
+    gzip.compress(NOISE + bytes(2 * SLICE_OUT) + NOISE, mtime=0),
+    gzip.compress(bytes(SLICE_OUT), mtime=0) + gzip.compress(NOISE, 0, mtime=0),
+    gzip.compress(NOISE[:5] * SLICE_OUT, mtime=0) * 2,
+]
+"""More than a slice of what is taken in, or of what comes out, or of both."""
+
+PACKED = gzip.compress(b"{}", mtime=0)
+REFUSED = [
+    PACKED[:-1],
+    PACKED[:-8] + bytes(8),  # another checksum and size
+    PACKED[:-1] + b"\x01",
+    PACKED[:3] + b"\xe0" + PACKED[4:],  # reserved flags
+    PACKED[:10] + b"\x03\x02\x00" + PACKED[-8:],  # a distance too far back
+    PACKED + b"\x00",
+    PACKED + PACKED[:12],
+    gzip.compress(bytes(1001)),
+    gzip.compress(bytes(SLICE_OUT)),
+    gzip.compress(NOISE),
+]
 
 
 class TestMembers:
@@ -100,6 +128,52 @@ class TestMembers:
             assert refusal(deflated) is Reason.BODY_UNREADABLE
         else:
             assert inflate(deflated) == expected
+
+    @settings(max_examples=30)
+    @given(
+        packed=st.sampled_from(LONG_ONES),
+        spoilt=st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 255))),
+        cut=st.integers(0, 3),
+    )
+    def test_agrees_with_zlib_across_slices(self, packed, spoilt, cut):
+        deflated = bytearray(packed)
+        for at, octet in spoilt[:2]:
+            deflated[at % len(deflated)] = octet
+        deflated = bytes(deflated[: len(deflated) - cut])
+        try:
+            expected = by_zlib(deflated)
+        except zlib.error:
+            assert refusal(deflated) is Reason.BODY_UNREADABLE
+        else:
+            assert inflate(deflated) == expected
+
+    @given(deflated=st.one_of(st.binary(max_size=40), st.sampled_from(REFUSED)))
+    def test_what_was_refused_is_refused_again(self, deflated):
+        inflation = Inflation(deflated, 1000)
+        reasons = set()
+        for _ in range(4):
+            with pytest.raises(Refused) as refused:
+                finish(inflation)
+            reasons.add(refused.value.reason)
+            assert not inflation.is_complete
+        assert len(reasons) == 1
+
+    @pytest.mark.parametrize("deflated", REFUSED[:7])
+    def test_zlib_refuses_the_same(self, deflated):
+        with pytest.raises(zlib.error):
+            by_zlib(deflated)
+        assert refusal(deflated) is Reason.BODY_UNREADABLE
+
+    def test_a_member_may_end_with_a_slice(self):
+        first = gzip.compress(NOISE[: SLICE_IN - 23], 0)
+        assert len(first) == SLICE_IN
+        assert inflate(first + PACKED) == NOISE[: SLICE_IN - 23] + b"{}"
+        assert refusal(first + b"\x00") is Reason.BODY_UNREADABLE
+
+    def test_what_is_complete_stays_so(self):
+        inflation = Inflation(gzip.compress(b"{}") * 2, 1000)
+        assert [inflation.step() for _ in range(4)] == [False, True, True, True]
+        assert inflation.body == b"{}{}"
 
     @pytest.mark.parametrize("wbits", [zlib.MAX_WBITS, -zlib.MAX_WBITS])
     def test_zlib_and_raw_deflate_are_not_gzip(self, wbits):

@@ -1,7 +1,6 @@
 """One request and its answer: authenticate, authorize, forward."""
 
 import asyncio
-import time
 from http import HTTPStatus
 
 import structlog
@@ -44,9 +43,6 @@ from enforcement_gateway.upstream.forwarding import (
 from tollgate.oauth.access_tokens import UnverifiedAccessToken, VerifiedAccessToken
 
 logger = structlog.get_logger(__name__)
-
-SLICE_OF_TIME = 0.001
-"""Seconds that inflating one body may keep the event loop."""
 
 MAX_READ_AT_ONCE = 64 * 1024
 """Octets of an odd body that are read on the event loop; a larger one has a thread."""
@@ -245,7 +241,7 @@ class Exchange(Answers):
 
     def _run_deflated(self, inflation: Inflation) -> None:
         try:
-            complete = _work(inflation)
+            complete = inflation.work()
         except Refused as refused:
             self._deny(refused.reason)
             return
@@ -256,7 +252,7 @@ class Exchange(Answers):
 
     async def _inflate(self, inflation: Inflation) -> None:
         try:
-            while not _work(inflation):  # noqa: ASYNC110 - others get their turn
+            while not inflation.work():  # noqa: ASYNC110 - others get their turn
                 await asyncio.sleep(0)
         except Refused as refused:
             self._deny(refused.reason)
@@ -507,12 +503,3 @@ class Exchange(Answers):
 def tell_of_fault(request_id: bytes, fault: BaseException) -> None:
     """For the log: the client is only cut off."""
     logger.error("request broken off", request_id=request_id, exc_info=fault)
-
-
-def _work(inflation: Inflation) -> bool:
-    """Inflate for a slice of time; True when done."""
-    end = time.perf_counter() + SLICE_OF_TIME
-    while not inflation.step():
-        if time.perf_counter() > end:
-            return False
-    return True

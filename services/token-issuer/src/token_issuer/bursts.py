@@ -16,8 +16,9 @@ from typing import Generic, Protocol, TypeVar
 
 from tollgate.eventlog import Outcome
 
-LOT = 20
-"""Enough to keep the caches warm; with more the database would wait for its first."""
+LOT = 16
+"""Enough to keep the caches warm. With more the database would wait for its first lot
+longer, and then work on it for longer than it takes to compute what is left."""
 
 
 class Work(Protocol):

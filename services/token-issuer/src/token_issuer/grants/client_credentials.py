@@ -54,7 +54,7 @@ class _ScopeNotKnown(NotAtOnce):
 class Exchange:
     """A request on its way from an assertion to a token on record.
 
-    `done` is told when it is recorded; then there is a `response`.
+    `done` is told when it is recorded; until then nobody is told of the `response`.
     """
 
     __slots__ = (
@@ -67,6 +67,7 @@ class Exchange:
         "drafted",
         "form",
         "minted_at",
+        "response",
         "scopes",
         "signature",
         "signing_key",
@@ -80,6 +81,7 @@ class Exchange:
     minted_at: datetime
     drafted: DraftedToken
     signature: bytes
+    response: AccessTokenResponse
 
     def __init__(
         self,
@@ -92,15 +94,6 @@ class Exchange:
         self.arrived_at = arrived_at
         self.caller = caller
         self.done = done
-
-    def response(self) -> AccessTokenResponse:
-        """What the client is told, once `done` is."""
-        token = self.drafted.signed(self.signature)
-        return AccessTokenResponse(
-            access_token=token.text,
-            expires_in=token.lifetime,
-            scope=self.drafted.scope,
-        )
 
 
 def _new_future() -> "asyncio.Future[Appended]":
@@ -127,7 +120,7 @@ class ClientCredentialsGrant:
         self._limit = limit
         self._clock = clock
         record = ForAll[Exchange](issuance.record)  # last of all: the log settles them
-        mint = (ForAll(self._take_key), self._draft, self._sign, record)
+        mint = (ForAll(self._take_key), self._draft, self._sign, self._respond, record)
         prove = (self._require_signature, self._judge, self._take_scopes)
         find = (ForAll(self._look_at_the_age), self._read, self._find)
         self._from_form = Burst(*find, *prove, *mint)
@@ -149,7 +142,7 @@ class ClientCredentialsGrant:
             exchange.done = done = _new_future()
             self._from_scopes.take(exchange)
             await self._issuance.outcome(done)
-        return exchange.response()
+        return exchange.response
 
     def begin(self, exchange: Exchange) -> None:
         """The same without waiting for anything but the record of the token.
@@ -227,3 +220,12 @@ class ClientCredentialsGrant:
 
     def _sign(self, exchange: Exchange) -> None:
         exchange.signature = exchange.signing_key.sign(exchange.drafted.to_sign)
+
+    def _respond(self, exchange: Exchange) -> None:
+        """Ahead of the record: whom the log lets go has nothing left to be made."""
+        token = exchange.drafted.signed(exchange.signature)
+        exchange.response = AccessTokenResponse(
+            access_token=token.text,
+            expires_in=token.lifetime,
+            scope=exchange.drafted.scope,
+        )

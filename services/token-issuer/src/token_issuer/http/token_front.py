@@ -189,7 +189,7 @@ class _Asking:
         around.requests.count(self._head.path, "POST", "200", self._started)
         around.metrics.count_request("token", "ok")
         self._connection.answer(
-            self._front.octets_of(exchange.response(), exchange.caller.request_id)
+            self._front.octets_of(exchange.response, exchange.caller.request_id)
         )
 
     def set_exception(self, failure: Exception) -> None:

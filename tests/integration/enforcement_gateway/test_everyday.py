@@ -6,6 +6,7 @@ asked several times on one connection, while something around it changes.
 """
 
 import asyncio
+import gzip
 import json
 import socket
 import struct
@@ -14,6 +15,7 @@ from datetime import timedelta
 
 import pytest
 
+from enforcement_gateway.body import inflation
 from enforcement_gateway.http.server import Limits
 from tollgate.events.registry import Enforcement
 from tollgate.testing.raw_http import OK
@@ -218,6 +220,109 @@ class TestIsDeniedAtOnce:
         body = gateway.batch("enforced-key", {"writeKey": "second-key"})
         answer = await client.ask(gateway.request(body, token=token))
         assert (answer.status, code_of(answer)) == (403, "sources_mixed")
+
+
+def packed(*parts):
+    return b"".join(gzip.compress(json.dumps(part).encode()) for part in parts)
+
+
+BLANK = gzip.compress(b" ")
+MIXED = {"batch": [{"writeKey": "second-key"}], "writeKey": "enforced-key"}
+NAMED = packed({"batch": [], "writeKey": "enforced-key"})
+DEFLATED = {
+    "everyday": (NAMED, 200),
+    "in two members": (BLANK + NAMED, 200),
+    "more than a slice of time takes": (20_000 * BLANK + NAMED, 200),
+    "one behind another": (NAMED + NAMED, "body_unreadable"),
+    "open": (packed({"writeKey": "open-key"}), 200),
+    "cut short": (NAMED[:-1], "body_unreadable"),
+    "with zeros behind it": (NAMED + bytes(2), "body_unreadable"),
+    "with another checksum": (NAMED[:-8] + bytes(4) + NAMED[-4:], "body_unreadable"),
+    "no gzip": (b'{"writeKey":"enforced-key"}', "body_unreadable"),
+    "no JSON": (BLANK, "body_unreadable"),
+    "in two spellings": (packed({"WriteKey": "enforced-key"}), "body_unreadable"),
+    "of two keys": (packed(MIXED), "sources_mixed"),
+    "too large": (gzip.compress(bytes(100_001)), "body_inflates_too_large"),
+}
+
+
+class TestDeflated:
+    """In gzip, which is inflated on the everyday way too."""
+
+    @pytest.fixture
+    async def gateway(self, make_gateway):
+        return await make_gateway(limits=Limits(inflated=100_000, sweep_seconds=0.05))
+
+    @pytest.fixture
+    async def asked_before(self, gateway, world, token):
+        world.add_source("src_2", "second-key", Enforcement.ENFORCE, "app_2")
+        world.view.on_refresh = lambda: None  # the logs hold no more than that
+        client = await gateway.client()
+        request = gateway.request(NAMED, token=token, Content_Encoding="gzip")
+        for _ in range(2):
+            assert (await client.ask(request)).status == 200
+        return client, request
+
+    async def test_goes_on_without_an_exchange(self, gateway, asked_before):
+        client, request = asked_before
+        waiting = []
+
+        async def answering(_, served):
+            waiting.extend(each._exchange for each in gateway.server.connections)
+            await served.send(OK)
+
+        gateway.upstream.answering = answering
+        assert (await client.ask(request)).status == 200
+        assert waiting == [None]
+        assert gateway.upstream.requests[-1].body == NAMED
+        assert gateway.upstream.requests[-1]["Content-Encoding"] == "gzip"
+        assert (gateway.counters.requests, gateway.counters.admitted) == (3, 3)
+
+    @pytest.fixture(params=["quick", "slow"])
+    def _pace(self, request, monkeypatch):
+        if request.param == "slow":  # each step takes a slice of time
+            monkeypatch.setattr(inflation, "SLICE_OF_TIME", -1.0)
+
+    @pytest.mark.usefixtures("_pace")
+    @pytest.mark.parametrize("name", DEFLATED)
+    async def test_is_answered_as_at_first(self, gateway, token, asked_before, name):
+        client, usual = asked_before
+        body, outcome = DEFLATED[name]
+        request = gateway.request(body, token=token, Content_Encoding="gzip")
+        answer = await client.ask(request)
+        if answer.status == 200:
+            assert outcome == 200
+            assert gateway.upstream.requests[-1].body == body
+        else:
+            assert code_of(answer) == outcome
+            assert len(gateway.upstream.requests) == 2
+        assert (await client.ask(usual)).status == 200
+        assert gateway.counters.requests == 4
+
+    @pytest.mark.parametrize("code", CHANGES)
+    async def test_is_denied_after_a_change(self, gateway, world, asked_before, code):
+        client, request = asked_before
+        CHANGES[code](world)
+        assert code_of(await client.ask(request)) == code
+        assert len(gateway.upstream.requests) == 2
+
+    async def test_needs_a_token_of_its_own(self, gateway, asked_before):
+        client, _ = asked_before
+        request = gateway.request(NAMED, token="x.y.z", Content_Encoding="gzip")
+        assert code_of(await client.ask(request)) == "token_malformed"
+
+    async def test_decides_on_what_its_address_names_too(
+        self, gateway, token, asked_before
+    ):
+        client, _ = asked_before
+        request = gateway.request(
+            NAMED,
+            token=token,
+            path="/v1/batch?writeKey=second-key",
+            Content_Encoding="gzip",
+        )
+        for _ in range(3):
+            assert code_of(await client.ask(request)) == "sources_mixed"
 
 
 class TestAProcessThatStoodStill:

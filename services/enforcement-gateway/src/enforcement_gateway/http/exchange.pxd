@@ -39,6 +39,7 @@ cdef class Exchange(Answers):
     cdef readonly tuple write_keys
 
     cpdef run(self, bytes body)
+    cpdef go_on_inflating(self, bytes body, inflation)
     cpdef run_plain(self, bytes body, look)
     cpdef _heed(self, verdict)
     cpdef _heed_no(self, reason)

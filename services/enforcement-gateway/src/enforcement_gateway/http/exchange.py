@@ -192,6 +192,14 @@ class Exchange(Answers):
             self.write_keys = keys
             self._heed(self._server.gate.decide(self))
 
+    def go_on_inflating(self, body: bytes, inflation: Inflation) -> None:
+        """As `run`, when a slice of time was spent on it already."""
+        self._body = body
+        if inflation.is_complete:
+            self._read(inflation.body)
+        else:
+            self._go_on_later(self._inflate(inflation))
+
     def client_left(self) -> None:
         """Nobody waits for the answer any longer."""
         self._gone = True

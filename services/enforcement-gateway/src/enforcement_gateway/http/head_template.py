@@ -107,7 +107,7 @@ class HeadTemplate:
         self.length = 0
         self.digits = b""
         self.is_everyday = (
-            plan.is_plain
+            plan.body_decides
             and plan.authorization.ours
             and plan.head.keep_alive
             and not plan.must_close

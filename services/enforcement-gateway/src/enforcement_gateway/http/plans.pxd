@@ -14,6 +14,7 @@ cdef class Plan:
     cdef readonly object query
     cdef readonly object refusal
     cdef readonly bint must_close
+    cdef readonly bint body_decides
     cdef readonly bint is_plain
     cdef readonly bint inflates
     cdef readonly dict denials

@@ -42,14 +42,15 @@ class Plan:
     """How a request with this head goes on.
 
     `refusal`: it is lost, whatever the body says. `must_close`: and so is the
-    connection. `is_plain`: it is a tracking request with a body that is not deflated,
-    and that alone names write keys. `door` and `pool` are of no meaning without a
-    route. `denials` are answers to all such requests, once they are known.
+    connection. `body_decides`: it is a tracking request whose body alone names write
+    keys; `is_plain`: and that is not deflated. `door` and `pool` are of no meaning
+    without a route. `denials` are answers to all such requests, once they are known.
     """
 
     __slots__ = (
         "authorization",
         "behind",
+        "body_decides",
         "denials",
         "door",
         "head",
@@ -72,6 +73,7 @@ class Plan:
         self.query: Query = NO_QUERY
         self.refusal: Reason | None = None
         self.must_close = False
+        self.body_decides = False
         self.is_plain = False
         self.inflates = False
         self.denials: dict[Reason, PreparedDenial] = {}
@@ -115,13 +117,13 @@ def _consider(plan: Plan, server: "Server") -> None:
         query = plan.query = read_query(head.query)
         if query.carries_token and authorization.ours:
             raise Refused(Reason.CREDENTIALS_AMBIGUOUS)
-    plan.is_plain = (
+    plan.body_decides = (
         is_tracking
         and head.method == b"POST"
-        and not plan.inflates
         and query.write_key is None
         and authorization.write_key is None
     )
+    plan.is_plain = plan.body_decides and not plan.inflates
 
 
 def outlined(

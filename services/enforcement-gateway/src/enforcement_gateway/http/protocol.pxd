@@ -58,11 +58,14 @@ cdef class ServerConnection(Connection):
     @cython.locals(
         server=Server,
         counters=Counters,
+        plan=Plan,
+        readable=bytes,
         write_keys=tuple,
         known=KnownToken,
         pool=Pool,
         request_id=bytes,
         request=bytes,
+        exchange=Exchange,
     )
     cpdef _pass_on(self, HeadTemplate template, bytes body)
     cpdef bint turn_away(self, bytes answer, double idle_until) except -1

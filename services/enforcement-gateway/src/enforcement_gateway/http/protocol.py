@@ -9,6 +9,7 @@ import asyncio
 import re
 from typing import cast
 
+from enforcement_gateway.body.inflation import Inflation
 from enforcement_gateway.body.write_keys import read_write_keys_quickly
 from enforcement_gateway.domain.denials import DENIALS, Reason, Refused
 from enforcement_gateway.gate import Question
@@ -142,7 +143,11 @@ class ServerConnection(Connection):
                     self._patience = PATIENCE_WITH_TEMPLATES
                     if missing:
                         self._begin_body(template, data[at:])
-                    elif template.known is None and template.is_everyday:
+                    elif (
+                        template.known is None
+                        and template.is_everyday
+                        and template.plan.is_plain
+                    ):
                         self._skipped_line = False
                         self._state = _BUSY
                         token = template.token
@@ -484,9 +489,15 @@ class ServerConnection(Connection):
         self.deadline = _FOREVER
         server = self._server
         known = template.known
-        pool = template.plan.pool
+        plan = template.plan
+        pool = plan.pool
+        inflation: Inflation | None = None
         if template.is_everyday and known is not None and pool is not None:
-            write_keys = read_write_keys_quickly(body)
+            readable = body
+            if plan.inflates:
+                inflation = Inflation(body, self._limits.inflated)
+                readable = _inflated_at_once(inflation)
+            write_keys = read_write_keys_quickly(readable)
             if (
                 write_keys is not None
                 and len(write_keys) == 1
@@ -505,7 +516,11 @@ class ServerConnection(Connection):
                 )
                 pool.send(request, self)
                 return
-        self._open_exchange(template.plan, template).run(body)
+        exchange = self._open_exchange(plan, template)
+        if inflation is None:
+            exchange.run(body)
+        else:
+            exchange.go_on_inflating(body, inflation)
 
     def _open_exchange(
         self, plan: Plan, template: HeadTemplate | None = None
@@ -636,3 +651,11 @@ class ServerConnection(Connection):
         self._state = _CLOSED
         self.deadline = self._server.clock + self._limits.write_seconds
         self._transport.close()
+
+
+def _inflated_at_once(inflation: Inflation) -> bytes:
+    """All of it; nothing, which is no JSON, if that takes longer or is refused."""
+    try:
+        return inflation.body if inflation.work() else b""
+    except Refused:
+        return b""

@@ -6,17 +6,16 @@ The event loop has not come to it yet: only the kernel knows.
 import contextlib
 import resource
 import socket
-import time
 
 import pytest
 
 from enforcement_gateway.counters import Counters
+from enforcement_gateway.domain.denials import Reason
 from enforcement_gateway.sockets.kernel import READ_SIZE
-from enforcement_gateway.upstream import pool as pools
+from enforcement_gateway.turns import turn
 from enforcement_gateway.upstream.answers import Answers
 from enforcement_gateway.upstream.connection import UpstreamConnection
 from enforcement_gateway.upstream.pool import Origin, Pool
-from enforcement_gateway.upstream.silence import MOMENT
 from tollgate.testing.raw_http import OK
 
 
@@ -40,6 +39,8 @@ class Transport:
 
     def close(self) -> None:
         self.closed = True
+
+    abort = close
 
 
 class Client(Answers):
@@ -111,6 +112,24 @@ def connection(pool, pair):
     return used(pool, Transport(pair[0]))
 
 
+@pytest.fixture
+def other(pool, connection):
+    """A second one, which is used first."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield used(pool, Transport(ours))
+
+
+@contextlib.contextmanager
+def a_turn():
+    """Of the loop: the kernel has told of some, who are heard one by one."""
+    turn.begin()
+    try:
+        yield
+    finally:
+        turn.end()
+
+
 def answer_of(size: int) -> bytes:
     """One of so many octets."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
@@ -163,9 +182,7 @@ class TestIsClosed:
         assert transport_of(connection).written == [b"first", b"second"]
         assert transport_of(connection).closed
 
-    async def test_when_what_the_kernel_said_is_old(
-        self, pool, connection, pair, monkeypatch
-    ):
+    async def test_when_it_was_silent_as_others_were_used(self, pool, connection, pair):
         ours, theirs = socket.socketpair()
         with ours, theirs:
             used_last = UpstreamConnection(pool, 10.0)
@@ -176,8 +193,6 @@ class TestIsClosed:
             pool.send(b"second", Client())  # both were silent, and one is still idle
             assert transport_of(used_last).written == [b"first", b"second"]
             pair[1].sendall(OK)
-            later = time.monotonic() + 2 * MOMENT
-            monkeypatch.setattr(pools, "_now", lambda: later)
             pool.send(b"third", Client())
         assert transport_of(connection).written == [b"first"]
         assert transport_of(connection).closed
@@ -204,6 +219,81 @@ class TestIsClosed:
         assert not transport_of(connection).closed
         connection.data_received(OK)
         assert waiting.answered == [b'{"success": true}']
+
+    async def test_when_it_was_heard_since_the_request_came(
+        self, pool, connection, pair
+    ):
+        """Nothing is left in the kernel that would tell of it."""
+        with a_turn():
+            pool.send(b"second", Client())
+            connection.data_received(OK)  # for which nobody has asked
+        assert transport_of(connection).written == [b"first"]
+        assert transport_of(connection).closed
+
+
+class TestWhatCameInATurn:
+    async def test_is_sent_at_its_end_each_on_a_connection_of_its_own(
+        self, pool, connection, other
+    ):
+        with a_turn():
+            pool.send(b"second", Client())
+            pool.send(b"third", Client())
+            assert transport_of(connection).written == [b"first"]
+            assert transport_of(other).written == [b"first"]
+        assert transport_of(connection).written == [b"first", b"third"]
+        assert transport_of(other).written == [b"first", b"second"]
+
+    async def test_goes_by_a_connection_that_it_made_free(
+        self, pool, connection, other
+    ):
+        pool.send(b"second", Client())
+        pool.send(b"third", Client())
+        with a_turn():
+            pool.send(b"fourth", Client())
+            connection.data_received(OK)
+        assert transport_of(connection).written == [b"first", b"third", b"fourth"]
+
+    async def test_is_not_kept_waiting_when_it_is_large(self, pool, connection, other):
+        large = b"x" * (64 * 1024 + 1)
+        with a_turn():
+            pool.send(b"second", Client())
+            pool.send(large, Client())
+            assert transport_of(other).written == [b"first", b"second"]
+            assert transport_of(connection).written == [b"first", large]
+            connection.data_received(OK)
+            pool.send(b"fourth", Client())
+        assert transport_of(connection).written == [b"first", large, b"fourth"]
+
+    async def test_takes_others_for_those_that_are_not_silent(
+        self, pool, connection, other, pair
+    ):
+        pair[1].sendall(OK)
+        last = Client()
+        with a_turn():
+            pool.send(b"second", Client())
+            pool.send(b"third", last)
+        assert transport_of(connection).written == [b"first"]
+        assert transport_of(connection).closed
+        assert transport_of(other).written == [b"first", b"second"]
+        assert last.answered == [Reason.UPSTREAM_BUSY]  # as long as it is not gone
+
+    async def test_is_answered_also_if_a_fault_keeps_it_from_being_sent(
+        self, pool, connection, other, monkeypatch
+    ):
+        def fail(data: bytes) -> None:
+            raise RuntimeError(data)
+
+        monkeypatch.setattr(transport_of(other), "write", fail)
+        first, second = Client(), Client()
+        with a_turn():
+            pool.send(b"second", first)
+            pool.send(b"third", second)
+            assert first.answered == []
+        assert first.answered == [Reason.UPSTREAM_UNREACHABLE]
+        assert transport_of(other).closed
+        assert transport_of(connection).written == [b"first", b"third"]
+        connection.data_received(OK)
+        assert second.answered == [b'{"success": true}']
 
 
 class TestWhatTheKernelTellsWhileItIsBusy:

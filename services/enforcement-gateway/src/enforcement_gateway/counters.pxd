@@ -4,13 +4,16 @@ import cython
 cdef int _SUCCESS, _REDIRECTION
 
 
+cpdef bint is_success(int status) except -1
+
+
 cdef class Counters:
     cdef public long long requests
     cdef public long long admitted
     cdef public long long open
     cdef public dict reported
     cdef public dict denied
-    cdef long long _succeeded
+    cdef public long long succeeded
     cdef dict _answered_otherwise
     cdef public long long connections
     cdef public long long connections_now

@@ -8,6 +8,12 @@ import msgspec
 from enforcement_gateway.domain.denials import Reason
 
 MAX_SAMPLES = 100
+_SUCCESS, _REDIRECTION = 200, 300
+
+
+def is_success(status: int) -> bool:
+    """Whether an answer with that status says that all went well."""
+    return _SUCCESS <= status < _REDIRECTION
 
 
 class WouldBeDenial(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +64,7 @@ class Counters:
     """The counters as the worker counts, with the samples of `report`.
 
     Fields are those of a `Tally`. Not one of its kind, because these are plain numbers
-    where this module is compiled.
+    where this module is compiled. `succeeded` is of answers that say so (`is_success`).
     """
 
     def __init__(self) -> None:
@@ -67,7 +73,7 @@ class Counters:
         self.open = 0
         self.reported: dict[Reason, int] = {}
         self.denied: dict[Reason, int] = {}
-        self._succeeded = 0
+        self.succeeded = 0
         self._answered_otherwise: dict[int, int] = {}
         self.connections = 0
         self.connections_now = 0
@@ -81,9 +87,9 @@ class Counters:
     @property
     def answered(self) -> dict[int, int]:
         """By the upstream's class of status."""
-        if not self._succeeded:
+        if not self.succeeded:
             return dict(self._answered_otherwise)
-        return {_SUCCESS // 100: self._succeeded, **self._answered_otherwise}
+        return {_SUCCESS // 100: self.succeeded, **self._answered_otherwise}
 
     def tally(self) -> Tally:
         """What was counted until now."""
@@ -99,8 +105,8 @@ class Counters:
             self.denied[reason] = self.denied.get(reason, 0) + count
 
     def count_answered(self, status: int) -> None:
-        if _SUCCESS <= status < _REDIRECTION:
-            self._succeeded += 1
+        if is_success(status):
+            self.succeeded += 1
         else:
             others = self._answered_otherwise
             others[status // 100] = others.get(status // 100, 0) + 1
@@ -108,6 +114,3 @@ class Counters:
     def count_reported(self, sample: WouldBeDenial) -> None:
         self.reported[sample.reason] = self.reported.get(sample.reason, 0) + 1
         self.samples.append(sample)
-
-
-_SUCCESS, _REDIRECTION = 200, 300

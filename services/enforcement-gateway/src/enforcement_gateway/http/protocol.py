@@ -238,7 +238,10 @@ class ServerConnection(Connection):
         ):
             self.answer_whole(known.head, body)
             return
-        server.counters.count_answered(known.status)
+        if known.is_success:
+            server.counters.succeeded += 1
+        else:
+            server.counters.count_answered(known.status)
         self._state = _HEAD
         own, answer = self._own_transport, known.whole(self._request_id, body)
         if own is not None:

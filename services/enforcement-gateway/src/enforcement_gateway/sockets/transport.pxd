@@ -18,7 +18,7 @@ cdef class SocketTransport(Watched):
     cdef object _receive
     cdef list _written
     cdef bint _plain
-    cdef bytes _piece
+    cdef readonly bytes unsent
     cdef Py_ssize_t _start
     cdef list _behind
     cdef Py_ssize_t _behind_size
@@ -37,7 +37,7 @@ cdef class SocketTransport(Watched):
     cpdef write(self, bytes data)
     @cython.locals(data=bytes, reads=int)
     cpdef on_ready(self, long events)
-    @cython.locals(data=bytes, sent=Py_ssize_t)
+    @cython.locals(data=bytes, sent=Py_ssize_t, is_plain=bint)
     cpdef flush(self)
     cdef bint _is_to_read(self, long events) except -1
     cdef _write_behind(self, bytes data)

@@ -57,6 +57,7 @@ class SocketTransport(Watched):
     It is plain while it is to be read, stays open, and has no more to send than one
     piece that was not tried yet. What is usual then looks at nothing else; whatever
     makes a difference to that ends with `_settle`.
+    `unsent` is the piece that is sent next, and empty when everything was sent.
     """
 
     __slots__ = (
@@ -71,7 +72,6 @@ class SocketTransport(Watched):
         "_loop",
         "_lost",
         "_paused",
-        "_piece",
         "_plain",
         "_protocol",
         "_readiness",
@@ -81,6 +81,7 @@ class SocketTransport(Watched):
         "_start",
         "_stirred",
         "_written",
+        "unsent",
     )
 
     def __init__(
@@ -98,7 +99,7 @@ class SocketTransport(Watched):
         self._receive = protocol.data_received
         self._written = readiness.written
         self._plain = True
-        self._piece = b""  # what is to be sent first
+        self.unsent = b""
         self._start = 0  # how much of it is sent
         self._behind: list[bytes] = []  # what is to be sent then
         self._behind_size = 0
@@ -140,7 +141,7 @@ class SocketTransport(Watched):
         return self._closing
 
     def get_write_buffer_size(self) -> int:
-        return len(self._piece) - self._start + self._behind_size
+        return len(self.unsent) - self._start + self._behind_size
 
     def set_write_buffer_limits(self, high: int) -> None:
         self._high_water = high
@@ -150,10 +151,10 @@ class SocketTransport(Watched):
 
     def write(self, data: bytes) -> None:
         """Send it soon: when all who were told by the kernel have written theirs."""
-        if self._piece or not (self._plain and data):
+        if self.unsent or not (self._plain and data):
             self._write_behind(data)
             return
-        self._piece = data
+        self.unsent = data
         if len(data) > self._high_water:
             self.flush()
         else:
@@ -163,7 +164,7 @@ class SocketTransport(Watched):
         """Close our side when all is sent. What comes is still read."""
         self._shuts = True
         self._settle()
-        if not self._piece:
+        if not self.unsent:
             self._shut()
 
     def pause_reading(self) -> None:
@@ -182,7 +183,7 @@ class SocketTransport(Watched):
         if not self._closing:
             self._closing = True
             self._settle()
-            if not self._piece:
+            if not self.unsent:
                 self._lose(None)
 
     def abort(self) -> None:
@@ -228,7 +229,8 @@ class SocketTransport(Watched):
 
     def flush(self) -> None:
         """Send as much of what is unsent as the kernel takes."""
-        data = self._piece if self._plain else self._next_to_send()
+        is_plain = self._plain
+        data = self.unsent if is_plain else self._next_to_send()
         while data:
             try:
                 sent = kernel.send(self._descriptor, data)
@@ -237,8 +239,8 @@ class SocketTransport(Watched):
             except OSError as error:
                 self._lose(error)
                 return
-            if self._plain and sent == len(data):
-                self._piece = b""
+            if is_plain and sent == len(data):
+                self.unsent = b""
                 return
             self._note_sent(sent, len(data))
             data = self._next_to_send()
@@ -271,12 +273,12 @@ class SocketTransport(Watched):
         """As `write` does where something is not plain, or about to be so."""
         if self._closing or not data:
             return
-        if self._piece:
+        if self.unsent:
             self._behind.append(data)
             self._behind_size += len(data)
             self._settle()
         else:
-            self._piece = data
+            self.unsent = data
             self._written.append(self)
         if self.get_write_buffer_size() > self._high_water:
             if self._blocked:
@@ -290,12 +292,12 @@ class SocketTransport(Watched):
             return b""
         start = self._start
         if start:
-            return self._piece[start : start + LARGEST_PIECE]
+            return self.unsent[start : start + LARGEST_PIECE]
         if self._behind and self.get_write_buffer_size() <= HIGH_WATER:
-            self._piece = b"".join((self._piece, *self._behind))
+            self.unsent = b"".join((self.unsent, *self._behind))
             self._behind.clear()
             self._behind_size = 0
-        return self._piece
+        return self.unsent
 
     def _note_sent(self, sent: int, offered: int) -> None:
         """The kernel took as much of what it was offered."""
@@ -303,22 +305,22 @@ class SocketTransport(Watched):
         if sent < offered:
             self._blocked = True  # until the kernel tells that there is room
             self._settle()
-        elif self._start == len(self._piece):
+        elif self._start == len(self.unsent):
             self._start = 0
-            self._piece = b""
+            self.unsent = b""
             if self._behind:
-                self._piece = self._behind.pop(0)
-                self._behind_size -= len(self._piece)
+                self.unsent = self._behind.pop(0)
+                self._behind_size -= len(self.unsent)
 
     def _end_flush(self) -> None:
         """Tell of what was sent, or could not be, and do what had to wait for it."""
-        if self._congested or self._piece:
+        if self._congested or self.unsent:
             try:
                 self._tell_of_congestion()
             except Exception as error:  # noqa: BLE001 - the loop serves all the others
                 self._fail(error)
                 return
-        if not self._piece:
+        if not self.unsent:
             if self._closing:
                 self._lose(None)
                 return
@@ -369,7 +371,7 @@ class SocketTransport(Watched):
             return
         self._lost = self._closing = True
         self._settle()
-        self._piece = b""
+        self.unsent = b""
         self._start = 0
         self._behind.clear()
         self._behind_size = 0

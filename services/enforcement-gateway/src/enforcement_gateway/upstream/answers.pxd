@@ -14,6 +14,7 @@ cdef class KnownHead:
     cdef readonly Py_ssize_t size
     cdef readonly int status
     cdef readonly bint is_dated
+    cdef readonly bint is_success
     cdef readonly bytes start
 
     cpdef bytes whole(self, bytes request_id, bytes body)

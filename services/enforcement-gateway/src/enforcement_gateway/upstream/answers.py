@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from enforcement_gateway import pieces
+from enforcement_gateway.counters import is_success
 from enforcement_gateway.domain.denials import Reason
 from enforcement_gateway.http.responses import dates, status_line
 
@@ -44,13 +45,14 @@ class KnownHead:
 
     `octets` are those of the head as it came, `end` is where they end and the body of
     `length` begins, `size` that of both; `start` is what our client gets up to the
-    request id.
+    request id. `is_success` is what `counters` calls so.
     """
 
     __slots__ = (
         "end",
         "head",
         "is_dated",
+        "is_success",
         "length",
         "octets",
         "size",
@@ -65,6 +67,7 @@ class KnownHead:
         self.length = length
         self.size = self.end + length
         self.status = head.status
+        self.is_success = is_success(head.status)
         self.is_dated = head.is_dated
         self.start = head.start()
 

@@ -1,7 +1,6 @@
 # Types for the compiled build (ADR 26). The source beside it runs as it is.
 import cython
 
-from enforcement_gateway.sockets cimport kernel
 from enforcement_gateway.sockets.transport cimport SocketTransport, own_or_none
 from enforcement_gateway.upstream.answers cimport Answers, KnownHead
 from enforcement_gateway.upstream.known_answers cimport KnownAnswers
@@ -18,7 +17,6 @@ cdef class UpstreamConnection:
     cdef Answers _answers
     cdef bint _busy
     cdef Py_ssize_t _drained
-    cdef bint _fills_read
     cdef KnownAnswers _known
     cdef SocketTransport _own_transport
     cdef Owner _owner
@@ -31,8 +29,6 @@ cdef class UpstreamConnection:
     cdef readonly int descriptor
     cdef public double idle_since
     cdef readonly bint is_closed
-    cdef public bint is_last
-    cdef readonly bint is_tls
 
     cpdef bint is_idle(self) except -1
     @cython.locals(own=SocketTransport)
@@ -41,7 +37,7 @@ cdef class UpstreamConnection:
     cpdef data_received(self, bytes data)
     @cython.locals(answers=Answers)
     cpdef _deliver(self, head)
-    @cython.locals(own=SocketTransport, unsent=Py_ssize_t)
+    @cython.locals(own=SocketTransport, is_sent=bint)
     cpdef _finish(self, bint keeps_alive)
     @cython.locals(answers=Answers)
     cpdef _fail(self, reason)

@@ -11,7 +11,6 @@ from typing import cast
 from msgspec.structs import replace
 
 from enforcement_gateway.domain.denials import Reason
-from enforcement_gateway.sockets import kernel
 from enforcement_gateway.sockets.transport import SocketTransport, own_or_none
 from enforcement_gateway.upstream.answer_parser import AnswerParser, Rubbish
 from enforcement_gateway.upstream.answers import AnswerHead, Answers
@@ -36,7 +35,7 @@ class Owner:
         raise NotImplementedError
 
     def lost(self, connection: "UpstreamConnection") -> None:
-        """It is closed."""
+        """It is closed, or about to be."""
         raise NotImplementedError
 
 
@@ -44,15 +43,13 @@ class UpstreamConnection:
     """Carries one request at a time. An `asyncio.Protocol` but for the base class.
 
     `deadline` is when patience with the upstream ends, `idle_since` when the last
-    answer was complete, both by the clock of the owner. `is_last`: the request that is
-    under way is the last one, whatever its answer says.
+    answer was complete, both by the clock of the owner.
     """
 
     __slots__ = (
         "_answers",
         "_busy",
         "_drained",
-        "_fills_read",
         "_known",
         "_own_transport",
         "_owner",
@@ -65,8 +62,6 @@ class UpstreamConnection:
         "descriptor",
         "idle_since",
         "is_closed",
-        "is_last",
-        "is_tls",
     )
 
     def __init__(
@@ -80,9 +75,6 @@ class UpstreamConnection:
         self._own_transport: SocketTransport | None = None
         self._busy = False
         self.is_closed = False
-        self.is_last = False
-        self.is_tls = False
-        self._fills_read = False
         self._started = False
         self._drained = 0
         self._parses = False
@@ -109,6 +101,10 @@ class UpstreamConnection:
 
     def time_out(self) -> None:
         self._fail(Reason.UPSTREAM_TIMEOUT)
+
+    def break_off(self) -> None:
+        """The request could not be sent, because of a fault of ours."""
+        self._fail(Reason.UPSTREAM_UNREACHABLE)
 
     def close(self) -> None:
         self.is_closed = True
@@ -138,7 +134,6 @@ class UpstreamConnection:
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._own_transport = own_or_none(transport)
-        self.is_tls = transport.get_extra_info("ssl_object") is not None
         socket = transport.get_extra_info("socket")
         if socket is not None:
             self.descriptor = socket.fileno()
@@ -146,9 +141,9 @@ class UpstreamConnection:
     def data_received(self, data: bytes) -> None:
         if not self._busy:
             self.close()  # nobody asked
+            self._owner.lost(self)
             return
         answers = self._answers
-        self._fills_read = len(data) >= kernel.READ_SIZE
         is_first = not self._parses
         if is_first and answers is not None:
             known = self._known.recognise(data)
@@ -228,18 +223,11 @@ class UpstreamConnection:
         self.deadline = _FOREVER
         own = self._own_transport
         if own is not None:
-            unsent = own.get_write_buffer_size()
+            is_sent = not own.unsent
         else:
-            unsent = self._transport.get_write_buffer_size()
-        if (
-            self.is_closed
-            or self.is_last
-            or not keeps_alive
-            # More may have come with it, and the kernel has told of that already.
-            or (self._fills_read and not self.is_tls)
-            # It came before all of the request was taken.
-            or unsent > 0
-        ):
+            is_sent = not self._transport.get_write_buffer_size()
+        # An answer may come before all of the request was taken.
+        if self.is_closed or not (keeps_alive and is_sent):
             self.close()
             return
         if self._parses:

@@ -2,10 +2,13 @@
 import cython
 
 from enforcement_gateway.counters cimport Counters
+from enforcement_gateway.turns cimport Turn
 from enforcement_gateway.upstream.answers cimport Answers
 from enforcement_gateway.upstream.connection cimport Owner, UpstreamConnection
 from enforcement_gateway.upstream.known_answers cimport KnownAnswers
-from enforcement_gateway.upstream.silence cimport Silence
+from enforcement_gateway.upstream.silence cimport silent_among
+
+cdef Py_ssize_t MAX_PUT_OFF
 
 
 cdef class Pool(Owner):
@@ -16,14 +19,24 @@ cdef class Pool(Owner):
     cdef double _answer_timeout
     cdef object _tls
     cdef readonly list _idle
-    cdef readonly list _resting
     cdef readonly set _open
     cdef readonly set _connecting
     cdef KnownAnswers _known_answers
-    cdef Silence _silence
+    cdef list _requests
+    cdef Turn _turn
 
-    @cython.locals(connection=UpstreamConnection, idle=list)
+    @cython.locals(requests=list)
     cpdef send(self, bytes request, Answers answers)
-    cdef _end_rest(self)
+    @cython.locals(
+        requests=list,
+        silent=list,
+        request=bytes,
+        answers=Answers,
+        connection=UpstreamConnection,
+    )
+    cpdef _send_all(self)
+    @cython.locals(idle=list, taken=list, start=Py_ssize_t)
+    cdef list _take_silent(self, Py_ssize_t wanted)
+    cpdef _send_on_new(self, bytes request, Answers answers)
     cpdef give_back(self, UpstreamConnection connection)
     cpdef lost(self, UpstreamConnection connection)

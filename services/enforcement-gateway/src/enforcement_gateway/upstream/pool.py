@@ -7,7 +7,6 @@ silent has taken the events is not ours to guess (RFC 9110 §9.2.2).
 import asyncio
 import socket
 import ssl
-from time import monotonic as _now
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -18,12 +17,17 @@ from aiohappyeyeballs import start_connection
 from enforcement_gateway.counters import Counters
 from enforcement_gateway.domain.denials import Reason
 from enforcement_gateway.sockets.loop import running_loop
+from enforcement_gateway.turns import turn
 from enforcement_gateway.upstream.answers import Answers
 from enforcement_gateway.upstream.connection import Owner, UpstreamConnection
 from enforcement_gateway.upstream.known_answers import KnownAnswers
-from enforcement_gateway.upstream.silence import Silence
+from enforcement_gateway.upstream.silence import silent_among
 
 MAX_IDLE_SECONDS = 30.0
+
+MAX_PUT_OFF = 64 * 1024
+"""Octets of a request that waits for others of its turn. A larger one fills what the
+kernel keeps for the upstream, which may as well begin to read it."""
 
 logger = structlog.get_logger(__name__)
 
@@ -71,9 +75,9 @@ class Pool(Owner):
         "_known_answers",
         "_max_connections",
         "_open",
-        "_resting",
-        "_silence",
+        "_requests",
         "_tls",
+        "_turn",
         "origin",
     )
 
@@ -94,61 +98,41 @@ class Pool(Owner):
         self._answer_timeout = answer_timeout
         self._tls = tls
         self._idle: list[UpstreamConnection] = []
-        self._resting: list[UpstreamConnection] = []
         self._open: set[UpstreamConnection] = set()
         self._connecting: set[asyncio.Task[None]] = set()
         self._known_answers = KnownAnswers()
-        self._silence = Silence()
+        self._requests: list[tuple[bytes, Answers]] = []  # of this turn
+        self._turn = turn
         self.clock = 0.0
 
     def send(self, request: bytes, answers: Answers) -> None:
-        """Send `request` on a connection that is free, or on a new one.
+        """Send `request` soon, on a connection that is free, or on a new one.
 
-        The one used last is used next, so that the others grow old and are closed.
+        All that a turn of the loop brings is sent when it ends, because the kernel is
+        asked about the connections for all of them at once. What is large goes now.
         """
-        idle = self._idle
-        if not idle or _now() > self._silence.known_until:
-            self._end_rest()
-        while idle:
-            connection = idle.pop()
-            if not connection.is_closed:
-                connection.send(request, answers)
-                return
-        if len(self._open) + len(self._connecting) >= self._max_connections:
-            answers.answer_failed(Reason.UPSTREAM_BUSY)
-            return
-        task = asyncio.create_task(self._connect(request, answers))
-        self._connecting.add(task)
-        task.add_done_callback(self._connecting.discard)
+        requests = self._requests
+        requests.append((request, answers))
+        if len(request) > MAX_PUT_OFF or not self._turn.is_under_way:
+            self._send_all()
+        elif len(requests) == 1:
+            self._turn.put_off(self._send_all)
 
     def give_back(self, connection: UpstreamConnection) -> None:
-        """It rests until the kernel was asked about it.
-
-        What an upstream sends behind an answer must not be taken for the next one.
-        """
-        self._resting.append(connection)
+        self._idle.append(connection)
 
     def adopt(self, connection: UpstreamConnection) -> None:
         """Take a connection that was just made."""
         self._counters.upstream_connections += 1
         self._counters.upstream_connections_now += 1
         self._open.add(connection)
-        self._silence.expect(connection)
-
-    def _end_rest(self) -> None:
-        self._silence.ensure()
-        self._idle += self._resting
-        self._resting.clear()
 
     def lost(self, connection: UpstreamConnection) -> None:
         if connection in self._open:
             self._open.discard(connection)
-            self._silence.forget(connection)
             self._counters.upstream_connections_now -= 1
         if connection in self._idle:
             self._idle.remove(connection)
-        if connection in self._resting:
-            self._resting.remove(connection)
 
     def sweep(self, now: float, *, forgiven: float, next_at: float) -> None:
         """End waits that took too long, and connections nobody needs.
@@ -161,7 +145,7 @@ class Pool(Owner):
             connection.deadline += forgiven
             if connection.deadline <= now:
                 connection.time_out()
-        self._end_rest()
+        self._idle = silent_among(self._idle)
         while self._idle and self._idle[0].idle_since + MAX_IDLE_SECONDS < now:
             self._idle.pop(0).close()
 
@@ -171,7 +155,47 @@ class Pool(Owner):
         await asyncio.gather(*self._connecting, return_exceptions=True)
         for connection in list(self._open):
             connection.close()
-        self._silence.close()
+
+    def _send_all(self) -> None:
+        """Send what was put off, each on a connection of its own."""
+        requests, self._requests = self._requests, []
+        silent = self._take_silent(len(requests))
+        for request, answers in requests:
+            connection = silent.pop() if silent else None
+            try:
+                if connection is not None:
+                    connection.send(request, answers)
+                else:
+                    self._send_on_new(request, answers)
+            except Exception:
+                # Whatever it was, somebody waits for an answer, and so do the others.
+                logger.exception("request not sent", host=self.origin.host)
+                if connection is not None:
+                    connection.break_off()
+                else:
+                    answers.answer_failed(Reason.UPSTREAM_UNREACHABLE)
+
+    def _take_silent(self, wanted: int) -> list[UpstreamConnection]:
+        """So many connections, if as many are free; that to be used first comes last.
+
+        The one used last is used next, so that the others grow old and are closed.
+        """
+        idle = self._idle
+        taken: list[UpstreamConnection] = []
+        while idle and len(taken) < wanted:
+            start = max(len(idle) - (wanted - len(taken)), 0)
+            asked = idle[start:]
+            del idle[start:]
+            taken = silent_among(asked) + taken
+        return taken
+
+    def _send_on_new(self, request: bytes, answers: Answers) -> None:
+        if len(self._open) + len(self._connecting) >= self._max_connections:
+            answers.answer_failed(Reason.UPSTREAM_BUSY)
+            return
+        task = asyncio.create_task(self._connect(request, answers))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
 
     async def _connect(self, request: bytes, answers: Answers) -> None:
         origin = self.origin

@@ -3,11 +3,8 @@ import cython
 
 from enforcement_gateway.upstream.connection cimport UpstreamConnection
 
+cdef int _ANYTHING
 
-cdef class Silence:
-    cdef object _epoll
-    cdef dict _connections
-    cdef readonly double known_until
 
-    @cython.locals(connection=UpstreamConnection, events=long)
-    cpdef ensure(self)
+@cython.locals(connection=UpstreamConnection, told=list, loud=set, silent=list)
+cpdef list silent_among(list connections)

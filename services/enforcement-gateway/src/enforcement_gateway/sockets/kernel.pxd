@@ -1,7 +1,16 @@
 # The same as in the source beside it, which is not compiled, for modules that are.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_SetFromErrno
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.errno cimport EINTR, errno
+
+cdef extern from "poll.h" nogil:
+    enum: POLLIN
+    cdef struct pollfd:
+        int fd
+        short events
+        short revents
+    int c_poll "poll"(pollfd *asked, unsigned long count, int timeout)
 
 cdef extern from "sys/socket.h" nogil:
     enum: MSG_DONTWAIT
@@ -39,3 +48,25 @@ cdef inline Py_ssize_t send(int descriptor, bytes data) except -1:
             return sent
         if errno != EINTR:
             PyErr_SetFromErrno(OSError)
+
+
+cdef inline list readable_among(list descriptors):
+    cdef Py_ssize_t index, count = len(descriptors)
+    cdef pollfd *asked = <pollfd *>PyMem_Malloc(count * sizeof(pollfd))
+    cdef list readable = []
+    if asked is NULL:
+        raise MemoryError()
+    try:
+        for index in range(count):
+            asked[index].fd = descriptors[index]
+            asked[index].events = POLLIN
+            asked[index].revents = 0
+        while c_poll(asked, count, 0) < 0:
+            if errno != EINTR:
+                PyErr_SetFromErrno(OSError)
+        for index in range(count):
+            if asked[index].revents:
+                readable.append(descriptors[index])
+        return readable
+    finally:
+        PyMem_Free(asked)

@@ -6,24 +6,15 @@ would be taken for its answer. So the kernel is asked before a connection is use
 all that are to be used at once: a system call for each would be too many.
 """
 
-import select
-
+from enforcement_gateway.sockets import kernel
 from enforcement_gateway.upstream.connection import UpstreamConnection
-
-_ANYTHING = select.POLLIN | select.POLLRDHUP
-"""Octets or an end; that a connection is broken is told unasked."""
 
 
 def silent_among(connections: list[UpstreamConnection]) -> list[UpstreamConnection]:
     """Those on which nothing has come. The others are closed."""
-    poll = select.poll()
-    register = poll.register
-    for connection in connections:
-        register(connection.descriptor, _ANYTHING)
-    told = poll.poll(0)
-    if not told:
+    loud = kernel.readable_among([each.descriptor for each in connections])
+    if not loud:
         return connections
-    loud = {descriptor for descriptor, _ in told}
     silent = []
     for connection in connections:
         if connection.descriptor in loud:

@@ -320,7 +320,10 @@ class TestReading:
 
 
 STEPS = st.one_of(
-    st.tuples(st.just("write"), st.sampled_from([0, 1, 2, 70_000, 3_000_000])),
+    st.tuples(
+        st.sampled_from(["write", "write_now"]),
+        st.sampled_from([0, 1, 2, 70_000, 3_000_000]),
+    ),
     st.tuples(st.just("they write"), st.sampled_from([1, READ_SIZE, 150_000])),
     st.tuples(
         st.sampled_from(
@@ -342,9 +345,9 @@ class Pair:
 
     def take(self, what, size):
         transport = self.recorder.transport
-        if what == "write" and not self.ended:
+        if what in ("write", "write_now") and not self.ended:
             data = LARGE[len(self.written) % 977 :][:size]
-            transport.write(data)
+            getattr(transport, what)(data)
             if not self.closed:
                 self.written += data
         elif what == "they write":

@@ -75,6 +75,40 @@ def token(jti: str = "jti-1", *, key=KEY, age: int = 0, issuer: str = ISSUER) ->
     return mint_access_token(claims, key).encode()
 
 
+class TestLookAtEach:
+    async def test_it_is_what_each_is_alone(self, keys) -> None:
+        """Whatever was looked at before it, and one that is remembered is that."""
+        verifier = Verifier(ISSUER)
+        known, other = token("known"), token("other", issuer="https://elsewhere.test")
+        verifier.verify(known, keys)
+        head, claims, signature = other.split(b".")
+        tokens = (
+            known,
+            b"",
+            b"x.y.z",
+            Reason.TOKEN_MISSING,
+            token("new"),
+            token("unknown", key=OTHER),
+            other,
+            other[:-1] + b"_",
+            b".".join((head, claims, b"")),
+            b".".join((head, claims)),
+            b".".join((head, claims, signature, b"")),
+            b".".join((head, claims, signature, signature)),
+            b".".join((head, claims, 8192 * b"A")),
+            known,
+        )
+        for together in (tokens, tokens[::-1]):
+            looks = verifier.look_at_each(together, keys)
+            for each, look in zip(together, looks, strict=True):
+                if each is known:
+                    assert look is verifier.remembered.get(known)
+                elif isinstance(each, Reason):
+                    assert look is each
+                else:
+                    assert look == Verifier(ISSUER).read(each, keys)
+
+
 class TestVerify:
     def test_what_the_issuer_signed_is_told(self, keys) -> None:
         verified = Verifier(ISSUER).verify(token(), keys)

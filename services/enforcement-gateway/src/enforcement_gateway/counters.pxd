@@ -24,7 +24,7 @@ cdef class Counters:
     cdef public long long body_bytes_now
     cdef public object samples
 
-    cpdef count_denied(self, reason)
+    cpdef count_denied(self, reason, long long requests=*)
 
     @cython.locals(others=dict)
     cpdef count_answered(self, int status)

@@ -1,6 +1,6 @@
 """What happened, as plain integers: one addition on the way of a request."""
 
-from collections import Counter, deque
+from collections import deque
 from typing import Any
 
 import msgspec
@@ -97,12 +97,8 @@ class Counters:
         total.add(self)
         return total
 
-    def count_denied(self, reason: Reason) -> None:
-        self.denied[reason] = self.denied.get(reason, 0) + 1
-
-    def count_all_denied(self, reasons: list[Reason]) -> None:
-        for reason, count in Counter(reasons).items():
-            self.denied[reason] = self.denied.get(reason, 0) + count
+    def count_denied(self, reason: Reason, requests: int = 1) -> None:
+        self.denied[reason] = self.denied.get(reason, 0) + requests
 
     def count_answered(self, status: int) -> None:
         if is_success(status):

@@ -2,7 +2,7 @@
 import cython
 
 from enforcement_gateway cimport clocks
-from enforcement_gateway.body.last_write_key cimport last_write_key
+from enforcement_gateway.body.last_write_key cimport last_write_keys
 from enforcement_gateway.counters cimport Counters
 from enforcement_gateway.domain.authorization cimport (
     Demand,
@@ -27,7 +27,7 @@ cdef class Gate:
     cdef object _of_all
     cdef Demand _to_track
     cdef Grounds _grounds
-    cdef object _read
+    cdef object _look_at_each
 
     @cython.locals(known=KnownToken)
     cpdef decide(self, asked)
@@ -39,10 +39,12 @@ cdef class Gate:
     @cython.locals(
         view=View,
         is_fresh=cython.bint,
-        request=bytes,
-        at=Py_ssize_t,
-        enforced=str,
-        write_key=str,
+        tokens=tuple,
+        requests=tuple,
+        starts=tuple,
+        write_keys=list,
+        named=set,
+        enforced=set,
         looks=list,
     )
     cpdef list refuses_each(self, list questions)

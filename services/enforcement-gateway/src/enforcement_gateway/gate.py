@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from enforcement_gateway import clocks
-from enforcement_gateway.body.last_write_key import last_write_key
+from enforcement_gateway.body.last_write_key import last_write_keys
 from enforcement_gateway.confirmation import Confirmation, Waiting
 from enforcement_gateway.counters import Counters, WouldBeDenial
 from enforcement_gateway.credentials import (
@@ -42,6 +42,9 @@ from tollgate.oauth.scopes import Scope
 
 Question: TypeAlias = tuple[bytes | Reason, bytes, int]
 """A token, or what it was found to be; a plain request, and where its body begins."""
+
+Look: TypeAlias = Reason | UnverifiedAccessToken | KnownToken | None
+"""What a first look says: why not, whose signature is missing, who may be let in."""
 
 
 class Asked(Protocol):
@@ -125,7 +128,7 @@ class Gate:
         self._view = view
         self.verifier = verifier
         self.remembered = verifier.remembered
-        self._read = verifier.read
+        self._look_at_each = verifier.look_at_each
         self._counters = counters
         self._audiences = audiences
         self._admit_unknown = admit_unknown
@@ -227,17 +230,13 @@ class Gate:
         so that the rest of the body need not be read (ADR 28). In front of one longer
         than `MAX_TAIL` may stand anything.
         """
-        if isinstance(token, bytes):
-            if self.remembered.get(token) is not None:
-                return None
-        elif not isinstance(token, Reason):
+        if not isinstance(token, bytes | Reason):
             return None
-        return self.refuses_each([(token, body, 0)])[0]
+        look = self.refuses_each([(token, body, 0)])[0]
+        return None if isinstance(look, KnownToken) else look
 
-    def refuses_each(
-        self, questions: list[Question]
-    ) -> list[Reason | UnverifiedAccessToken | None]:
-        """As `refuses`, of tokens that are not remembered.
+    def refuses_each(self, questions: list[Question]) -> list[Look]:
+        """As `refuses`; a token that is remembered may be let in.
 
         One look serves them all, and nobody that is let in (ADR 35).
         """
@@ -245,20 +244,23 @@ class Gate:
         view.look()
         # The clocks after the view was read, never before.
         is_fresh = view.fresh_at(clocks.boottime(), clocks.wall())
-        registry = view.registry
-        read, keys = self._read, self._keys
-        enforced = ""  # is no key
-        looks: list[Reason | UnverifiedAccessToken | None] = []
-        for token, request, at in questions:
-            write_key = last_write_key(request, at)
-            if write_key != enforced:
-                if write_key is None or not is_enforced(write_key, registry):
-                    looks.append(None)
-                    continue
-                enforced = write_key
-            look = read(token, keys) if isinstance(token, bytes) else token
-            looks.append(look if is_fresh or not isinstance(look, Reason) else None)
-        return looks
+        if not questions:
+            return []
+        tokens, requests, starts = zip(*questions, strict=True)
+        write_keys = last_write_keys(requests, starts)
+        named = set(write_keys)
+        enforced = {key for key in named if key and is_enforced(key, view.registry)}
+        looks: list[Look]
+        if len(enforced) == len(named):
+            looks = [*self._look_at_each(tokens, self._keys)]
+        else:
+            looks = [
+                self._look_at_each((token,), self._keys)[0] if key in enforced else None
+                for token, key in zip(tokens, write_keys, strict=True)
+            ]
+        if is_fresh:
+            return looks
+        return [None if isinstance(look, Reason) else look for look in looks]
 
     def confirm(self, waiting: Waiting, reason: Reason) -> None:
         """Have the log read that can tell whether it is unknown, and tell it then.

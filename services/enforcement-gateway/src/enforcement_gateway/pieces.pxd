@@ -34,3 +34,27 @@ cdef inline bint begins(bytes octets, bytes piece, Py_ssize_t at) except -1:
     cdef const char *wanted = piece
     cdef Py_ssize_t size = len(piece)
     return 0 <= at <= len(octets) - size and memcmp(start + at, wanted, size) == 0
+
+
+cdef inline bint all_have(tuple octets, bytes piece, Py_ssize_t at) except -1:
+    cdef bytes each
+    for each in octets:
+        if not begins(each, piece, at):
+            return False
+    return True
+
+
+cdef inline bint all_end(tuple octets, bytes piece, tuple starts) except -1:
+    cdef bytes each
+    cdef Py_ssize_t at, index, size = len(piece)
+    for index in range(len(octets)):
+        each = octets[index]
+        at = len(each) - size
+        if at < <Py_ssize_t>starts[index] or not begins(each, piece, at):
+            return False
+    return size > 0
+
+
+cdef inline list cut(tuple octets, Py_ssize_t start, Py_ssize_t end):
+    cdef bytes each
+    return [each[start:end] for each in octets]

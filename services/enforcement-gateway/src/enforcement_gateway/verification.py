@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 from enforcement_gateway.clocks import wall
-from enforcement_gateway.domain.authorization import OF_TOKENS
+from enforcement_gateway.domain.authorization import OF_TOKENS, KnownToken
 from enforcement_gateway.domain.denials import Reason
 from enforcement_gateway.known_tokens import KnownTokens
 from enforcement_gateway.turns import turn
@@ -81,20 +81,41 @@ class Verifier:
 
     def read(self, token: bytes, keys: SigningKeys) -> UnverifiedAccessToken | Reason:
         """What one that is not remembered says by itself; `settle` does the rest."""
-        if not token or token[0] not in OPENINGS:
-            return _MALFORMED  # as `split` has it: most of what is none
         reader, kids = self._reader, keys.view.tokens.signing_keys
         read: UnverifiedAccessToken | TokenRefusal
         if token.startswith(reader.start):
             read = reader.read_again(token, kids, wall)
-        elif token.startswith(reader.refused):
-            read = reader.refuse_again(token, kids)
         else:
             parts = split(token)
             if parts is None:
                 return _MALFORMED
             read = reader.read_parts(token, parts, keys, kids, wall)
         return OF_TOKENS[read] if isinstance(read, TokenRefusal) else read
+
+    def look_at_each(
+        self, tokens: tuple[bytes | Reason, ...], keys: SigningKeys
+    ) -> list[Reason | UnverifiedAccessToken | KnownToken]:
+        """What each is by itself: as `read`, or the one that is remembered.
+
+        What was found to be none before is that. A token that begins as one that was
+        refused for its beginning is not remembered, and not looked for.
+        """
+        reader, kids = self._reader, keys.view.tokens.signing_keys
+        looks: list[Reason | UnverifiedAccessToken | KnownToken] = []
+        refusal, reason = TokenRefusal.MALFORMED, _MALFORMED  # of the last
+        for token in tokens:
+            if not isinstance(token, bytes):
+                looks.append(token)
+            elif not token or token[0] not in OPENINGS:
+                looks.append(_MALFORMED)  # as `split` has it: most of what is none
+            elif token.startswith(reader.refused):
+                again = reader.refuse_again(token, kids)
+                if again is not refusal:
+                    refusal, reason = again, OF_TOKENS[again]
+                looks.append(reason)
+            else:
+                looks.append(self.remembered.get(token) or self.read(token, keys))
+        return looks
 
     def settle(
         self, token: bytes, read: UnverifiedAccessToken

@@ -244,11 +244,9 @@ class Reader:
 
     def refuse_again(self, token: bytes, kids: Container[str]) -> TokenRefusal:
         """As `read`, of a token that begins with what was `refused`."""
-        end = token.find(b".", len(self.refused))  # of the claims
-        if not 0 < end < len(token) - 1 or token.rfind(b".") != end:
+        _, _, signature = token[len(self.refused) :].partition(b".")
+        if not signature or _DOT in signature or len(token) > MAX_LENGTH:
             return _MALFORMED  # as `split` has it
-        if len(token) > MAX_LENGTH:
-            return _MALFORMED
         return self._refusal if self._refused_kid in kids else _UNKNOWN_KEY
 
     def _read_head(self, head: bytes) -> TokenRefusal | None:

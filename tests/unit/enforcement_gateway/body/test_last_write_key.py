@@ -6,7 +6,11 @@ import pytest
 from hypothesis import event, example, given
 from hypothesis import strategies as st
 
-from enforcement_gateway.body.last_write_key import MAX_TAIL, last_write_key
+from enforcement_gateway.body.last_write_key import (
+    MAX_TAIL,
+    last_write_key,
+    last_write_keys,
+)
 from enforcement_gateway.body.write_keys import read_write_keys_strictly
 from enforcement_gateway.domain.denials import Refused
 
@@ -71,6 +75,36 @@ class TestNotSeen:
             assert last_write_key(body) is None
             for head in (b"{", in_front):
                 assert last_write_key(head + body, len(head)) is None
+
+
+BODIES = [
+    b'{"writeKey":"k"}',
+    b'{"x":1,"writeKey":"k"}',
+    b'{"x":2,"writeKey":"k"}',
+    b'{"x":1,"writeKey":"j"}',
+    b'"writeKey":"k"}',
+    b',"writeKey":"k"}',
+    b'{"writeKey":"k","x":""}',
+    b"}",
+]
+
+
+@given(
+    st.lists(
+        st.lists(
+            st.tuples(st.sampled_from(BODIES), st.sampled_from([b"", b"{", b'{"x":1'])),
+            min_size=1,
+            max_size=3,
+        ),
+        max_size=4,
+    )
+)
+def test_those_of_many_are_those_of_each(turns: list[list[tuple[bytes, bytes]]]):
+    """Whatever came last, and whatever stands in front of a body."""
+    for turn in turns:
+        requests = tuple(head + body for body, head in turn)
+        told = last_write_keys(requests, tuple(len(head) for _, head in turn))
+        assert told == [last_write_key(body) for body, _ in turn]
 
 
 def strict_or_none(body: bytes) -> tuple[str, ...] | None:

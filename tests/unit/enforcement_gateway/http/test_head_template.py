@@ -293,6 +293,63 @@ class TestHeadsInARow:
             assert said == told_by(anew[at], others[at])
 
 
+class TestOfATurn:
+    """Tokens of requests that are read in one go: each as it is alone, or none."""
+
+    @pytest.mark.parametrize(
+        "fields",
+        [[*SDK, BEARER, LENGTH], [LENGTH, BEARER], [b"Traceparent: 1", BEARER, LENGTH]],
+    )
+    @given(st.data())
+    def test_each_fits_with_a_body_as_long(self, fields, data) -> None:
+        first = written(fields)
+        before = [first, first.replace(b"parent: 1", b"parent: 2")]
+        known = template(*before)
+        assert known is not None
+        body = b"twelve bytes"
+        for head in data.draw(st.lists(st.just(first), max_size=2)):
+            assert known.fit(head + body, NONE)
+        known.expect_more()
+        tokens = st.sampled_from([TOKEN, ALIKE, b"eyJa.bbbb.ccc=", b"eyJa.bbbb cccc"])
+        requests = []
+        for token in data.draw(st.lists(tokens, min_size=1, max_size=4)):
+            request = first.replace(TOKEN, token) + body
+            odd, as_long = data.draw(
+                st.sampled_from(
+                    [
+                        *3 * [(b"", b"")],
+                        (b"POST", b"PUT "),
+                        (b"Length: 12", b"Length: 13"),
+                        (b"\r\n\r\n", b"\r\n\r "),
+                        (body, body[:-1]),
+                    ]
+                )
+            )
+            requests.append(request.replace(odd, as_long) if odd else request)
+        together = known.tokens_of(tuple(requests))
+        event("read together" if together else "not read")
+        alone = []
+        for request in requests:
+            anew = template(*before)
+            assert anew is not None
+            at = anew.fit(request, NONE)
+            fits = 0 < at == len(request) - anew.length == known.body_at
+            alone.append(anew.token if fits else None)
+        is_usual = bool(known.refused_size)
+        assert together == (alone if is_usual and None not in alone else None)
+
+    def test_it_expects_others_as_long_where_they_can_be_read_so(self) -> None:
+        head = written([*SDK, BEARER, LENGTH])
+        known = template(head)
+        assert known is not None
+        known.expect_more()
+        assert known.refused_size == 0
+        assert known.tokens_of((head + b"twelve bytes",)) is None
+        known.fit(head + b"twelve bytes", NONE)
+        known.expect_more()
+        assert known.refused_size == len(head) + 12
+
+
 class TestVarying:
     """A field that was another in the next head may be another in the one after it."""
 

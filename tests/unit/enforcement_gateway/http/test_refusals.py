@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from enforcement_gateway.body.last_write_key import MAX_TAIL
 from enforcement_gateway.counters import Counters
-from enforcement_gateway.domain.authorization import Deny
+from enforcement_gateway.domain.authorization import Deny, KnownToken
 from enforcement_gateway.domain.denials import Reason
 from enforcement_gateway.gate import Asked, Gate, Passed, Question
 from enforcement_gateway.http import exchange, refusal_log
@@ -174,6 +174,12 @@ class Client:
         """What is answered at once to a request with a bearer."""
         self.transport.written = b""
         self.connection.data_received(request(body, agent, more))
+        return self.transport.written
+
+    def ask_for(self, token: bytes, body: bytes) -> bytes:
+        """What is answered at once to a request with that bearer."""
+        self.transport.written = b""
+        self.connection.data_received(request(body, token=token))
         return self.transport.written
 
     @property
@@ -795,6 +801,143 @@ class FoldedView(FoldedLogs, View):
     def fresh_at(self, boottime: float, wall: float) -> bool:
         del boottime, wall
         return True
+
+
+class AdmittingGate(Gate):
+    """Lets in whoever shows one token, if it has no fault."""
+
+    def __init__(self, token: bytes) -> None:
+        verifier = Verifier("https://a")
+        verifier.remembered.add(token, VERIFIED)
+        super().__init__(
+            FoldedView(), verifier, Counters(), audiences=DEFAULT_AUDIENCES
+        )
+        self.token = token
+        self.has_fault = False
+
+    def admits_plainly(self, token: KnownToken, write_key: str) -> bool:
+        del write_key
+        if self.has_fault:
+            raise RuntimeError
+        return token.text == self.token
+
+
+class TestAsLongAsTheLast:
+    """What is as long as one that was refused is read with others of its turn."""
+
+    BODY = b'{"writeKey":"enforced-key"}'
+    GOOD = b"eyJh.good.token"
+
+    @pytest.fixture
+    async def client(self) -> Client:
+        """Whose gate knows one good token; the next of its size will be put off."""
+        client = Client(AdmittingGate(self.GOOD))
+        for _ in range(20):
+            answer = client.ask_for(b"x" * len(self.GOOD), self.BODY)
+            assert b"token_malformed" in answer
+        client.server.counters.denied.clear()
+        return client
+
+    @staticmethod
+    def neighbour(client: Client) -> ServerConnection:
+        connection = ServerConnection(client.server)
+        connection.connection_made(Transport())
+        return connection
+
+    def request(self, token: bytes = b"x" * len(GOOD)) -> bytes:
+        return request(self.BODY, token=token)
+
+    async def test_one_that_is_good_passes_among_them(self, client) -> None:
+        others = [self.neighbour(client) for _ in range(2)]
+        with a_turn():
+            others[0].data_received(self.request())
+            client.connection.data_received(self.request(self.GOOD))
+            others[1].data_received(self.request())
+            assert client.forwarded == []
+        assert len(client.forwarded) == 1
+        assert VERIFIED.client_id.encode() in client.forwarded[0]
+        for other in others:
+            assert b"token_malformed" in other._transport.written
+        assert client.server.counters.denied == {Reason.TOKEN_MALFORMED: 2}
+        assert client.server.counters.requests == 23
+        assert client.server.counters.admitted == 1
+
+    @pytest.mark.parametrize(
+        ("was", "now", "code"),
+        [
+            (b"Bearer xx", b"Bearer x ", "credentials_malformed"),
+            (b"Bearer xx", b"Digest xx", "token_missing"),
+            (b"/v1/batch", b"/v1/nopes", "not_found"),
+            (b"Host: a", b"Hos: aa", "host_invalid"),
+            (b'key"}', b'key"]', "body_unreadable"),
+        ],
+    )
+    async def test_each_is_told_as_if_it_came_alone(
+        self, client, was, now, code
+    ) -> None:
+        other = self.neighbour(client)
+        client.transport.written = b""
+        with a_turn():
+            client.connection.data_received(self.request().replace(was, now))
+            other.data_received(self.request())
+        answer = json.loads(client.transport.written.partition(b"\r\n\r\n")[2])
+        assert answer["code"] == code
+        assert b"token_malformed" in other._transport.written
+
+    @pytest.mark.parametrize("was", [b"Content-Length: 2", b'key"}'])
+    async def test_one_whose_body_is_longer_waits_for_it(self, client, was) -> None:
+        """It is as long because its token is shorter; or nothing else is odd."""
+        longer = self.request().replace(b"Length: 27", b"Length: 28")
+        client.transport.written = b""
+        with a_turn():
+            client.connection.data_received(longer)
+        assert client.transport.written == b""
+        client.connection.data_received(b" " if was.endswith(b"}") else b"\n")
+        assert b"token_malformed" in client.transport.written
+
+    @pytest.mark.parametrize("end", [False, True])
+    async def test_what_came_behind_it_is_read_behind_it(self, client, end) -> None:
+        client.transport.written = b""
+        odd = self.request().replace(b"User-Agent: ", b"user-agent: ")
+        with a_turn():
+            client.connection.data_received(odd)
+            client.connection.data_received(self.request())
+            if end:
+                client.connection.eof_received()
+        assert client.transport.written.count(b"token_malformed") == 2
+        assert client.transport.closed is end
+
+    async def test_one_that_is_cut_short_ends_its_connection(self, client) -> None:
+        with a_turn():
+            longer = self.request().replace(b"Length: 27", b"Length: 28")
+            client.connection.data_received(longer)
+            client.connection.eof_received()
+        assert client.transport.closed
+
+    async def test_who_left_is_not_read(self, client) -> None:
+        client.transport.written = b""
+        with a_turn():
+            client.connection.data_received(self.request(self.GOOD))
+            client.connection.connection_lost(None)
+        assert client.forwarded == []
+        assert client.transport.written == b""
+
+    async def test_a_fault_is_that_of_one(self, client) -> None:
+        other = self.neighbour(client)
+        client.gate.has_fault = True
+        with a_turn():
+            client.connection.data_received(self.request(self.GOOD))
+            other.data_received(self.request())
+        assert client.transport.aborted
+        assert b"token_malformed" in other._transport.written
+
+    async def test_an_empty_line_is_skipped_once(self, client) -> None:
+        """Before each request, also one that was put off."""
+        for _ in range(2):
+            client.connection.data_received(b"\r\n")
+            with a_turn():
+                client.connection.data_received(self.request())
+            assert not client.transport.closed
 
 
 NAMING = b'"writeKey":"enforced-key"'

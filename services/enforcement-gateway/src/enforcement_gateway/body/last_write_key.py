@@ -6,6 +6,8 @@ JSON at all. Then it is refused too, for one reason or another (ADR 28).
 
 import re
 
+from enforcement_gateway import pieces
+
 MAX_TAIL = 512
 """Octets in which it is looked for."""
 
@@ -50,6 +52,15 @@ def last_write_key(octets: bytes, at: int = 0) -> str | None:
         return _read(tail)
     _last_end, _last_key = octets[start - 1 :], known
     return known
+
+
+def last_write_keys(
+    requests: tuple[bytes, ...], starts: tuple[int, ...]
+) -> list[str | None]:
+    """That of each, whose body begins at its start: mostly all of them end alike."""
+    if pieces.all_end(requests, _last_end, starts):
+        return [_last_key] * len(requests)
+    return [*map(last_write_key, requests, starts)]
 
 
 def _read(tail: bytes) -> str | None:

@@ -35,8 +35,13 @@ cdef class HeadTemplate:
     cdef bytes _rest
     cdef Py_ssize_t _rest_size
     cdef Py_ssize_t _token_end
-    cdef Py_ssize_t _end
+    cdef readonly Py_ssize_t body_at
     cdef bytes _whole
+    cdef public Py_ssize_t refused_size
+
+    cpdef expect_more(self)
+    @cython.locals(end=Py_ssize_t, body_at=Py_ssize_t, tokens=list, odd=Py_ssize_t)
+    cpdef list tokens_of(self, tuple requests)
 
     @cython.locals(at=Py_ssize_t, end=Py_ssize_t, last=KnownToken)
     cpdef Py_ssize_t fit(self, bytes data, KnownTokens sound) except -1
@@ -61,7 +66,11 @@ cdef class HeadTemplate:
         self, bytes data, Py_ssize_t start, KnownTokens sound
     ) except -1
 
-    @cython.locals(known=KnownToken, text=bytes, token=bytes, odd=Py_ssize_t)
+    @cython.locals(known=KnownToken, text=bytes, token=bytes)
     cdef bint _take(
         self, bytes data, Py_ssize_t start, Py_ssize_t end, KnownTokens sound
     ) except -1
+
+
+@cython.locals(odd=Py_ssize_t)
+cpdef bint _may_be_token(bytes text) except -1

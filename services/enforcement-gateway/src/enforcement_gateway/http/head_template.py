@@ -59,12 +59,13 @@ class HeadTemplate:
     those of the varying fields that are passed on, with their outer space. They are
     taken before another head is held against it: connections share it.
     `is_everyday`: nothing but its token and its body can speak against such a request.
+    `refused_size` are the octets of the last whole request that was refused for its
+    token; those of a flood are mostly as long. It is 0 where no such others may come.
     """
 
     __slots__ = (
         "_after",
         "_after_size",
-        "_end",
         "_holes",
         "_is_usual",
         "_lead",
@@ -76,6 +77,7 @@ class HeadTemplate:
         "_token_end",
         "_varies",
         "_whole",
+        "body_at",
         "digits",
         "fields",
         "is_everyday",
@@ -83,6 +85,7 @@ class HeadTemplate:
         "length",
         "outline",
         "plan",
+        "refused_size",
         "token",
         "values",
         "varying",
@@ -106,6 +109,7 @@ class HeadTemplate:
         self.known: KnownToken | None = None
         self.length = 0
         self.digits = b""
+        self.refused_size = 0
         self.is_everyday = (
             plan.body_decides
             and plan.authorization.ours
@@ -129,7 +133,7 @@ class HeadTemplate:
                 pass
         self._token_end = 0
         self._rest = b""
-        self._rest_size = self._end = 0
+        self._rest_size = self.body_at = 0
         self._whole = b""  # the last one, when its token was that of the one before
 
     @property
@@ -145,18 +149,41 @@ class HeadTemplate:
         """Octets of a head that fits, without what fills its holes."""
         return self._after_size + sum(size for _, size, _ in self._holes)
 
+    def expect_more(self) -> None:
+        """One as the last that fitted was refused: see `tokens_of`."""
+        is_usual = self._token_end and self.body_at
+        self.refused_size = self.body_at + self.length if is_usual else 0
+
+    def tokens_of(self, requests: tuple[bytes, ...]) -> list[bytes] | None:
+        """What their tokens are, if all are as the last that fitted but for these.
+
+        Each is whole then, with a body as long. None if one is not: `fit` tells which.
+        """
+        end, body_at = self._token_end, self.body_at
+        if (
+            not (end and body_at)
+            or [*map(len, requests)].count(body_at + self.length) < len(requests)
+            or not pieces.all_have(requests, self._lead, 0)
+            or not pieces.all_have(requests, self._rest, end)
+        ):
+            return None
+        tokens = pieces.cut(requests, self._lead_size, end)
+        # They are searched as one: that costs little more than it does for one of them.
+        odd = find_first_not_of(b"".join(tokens), _TOKEN_OCTETS)
+        return tokens if odd < 0 or all(map(_may_be_token, tokens)) else None
+
     def fit(self, data: bytes, sound: KnownTokens) -> int:
         """Where the body begins, if `data` begins with a head that fits; else 0.
 
         `sound` are tokens that were verified: nothing in them need be looked at again.
         """
         if self._whole and pieces.begins(data, self._whole, 0):
-            return self._end
+            return self.body_at
         end = self._token_end
         if not end or not pieces.begins(data, self._lead, 0):
             return self._fit_anew(data, sound)
         if pieces.begins(data, self._rest, end):
-            at = self._end
+            at = self.body_at
         elif pieces.begins(data, self._middle, end):
             at = self._read_end(data, self._read_length(data, end + self._middle_size))
         else:
@@ -198,7 +225,7 @@ class HeadTemplate:
         at = self._read_end(data, at)
         if at and self._is_usual:
             self._token_end = at - self._rest_size
-            self._end = at
+            self.body_at = at
         return at
 
     def _read_end(self, data: bytes, at: int) -> int:
@@ -226,7 +253,7 @@ class HeadTemplate:
             self._rest = self._middle + digits + self._after
             self._rest_size = len(self._rest)
             at = self._token_end + self._rest_size
-            self._end = at if at <= MAX_HEAD else 0
+            self.body_at = at if at <= MAX_HEAD else 0
         return end
 
     def _read_token(self, data: bytes, start: int, sound: KnownTokens) -> int:
@@ -254,8 +281,7 @@ class HeadTemplate:
             token = known.text
         else:
             token = data[start:end]
-            odd = find_first_not_of(token, _TOKEN_OCTETS)
-            if odd >= 0 and (not odd or token[odd:].strip(b"=")):
+            if not _may_be_token(token):
                 return False
         self.token = token
         self.known = known
@@ -264,6 +290,12 @@ class HeadTemplate:
 
 
 _ZERO = ord("0")
+
+
+def _may_be_token(text: bytes) -> bool:
+    """Whether it is one by the grammar of RFC 6750 §2.1."""
+    odd = find_first_not_of(text, _TOKEN_OCTETS)
+    return odd < 0 or (odd > 0 and not text[odd:].strip(b"="))
 
 
 class Templates:

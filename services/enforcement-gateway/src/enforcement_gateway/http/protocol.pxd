@@ -50,7 +50,7 @@ cdef class ServerConnection(Connection):
         missing=Py_ssize_t,
         octets="const char*",
         token=bytes,
-        asked=list,
+        strangers=Strangers,
     )
     cpdef data_received(self, bytes data)
     cpdef _await_next(self)
@@ -68,7 +68,9 @@ cdef class ServerConnection(Connection):
         exchange=Exchange,
     )
     cpdef _pass_on(self, HeadTemplate template, bytes body)
+    @cython.locals(own=SocketTransport)
     cpdef bint turn_away(self, bytes answer, double idle_until) except -1
+    cpdef read_alone(self, bytes request)
     cpdef look_closer(self, bytes request_id, tuple question, look)
     @cython.locals(template=HeadTemplate, strangers=Strangers)
     cpdef settled(self, shown)

@@ -136,6 +136,14 @@ class ServerConnection(Connection):
                 template = self._template = self._server.templates.last_of(self.peer)
             if template is not None:
                 server = self._server
+                if len(data) == template.refused_size:
+                    self._state = _BUSY
+                    strangers = server.strangers
+                    if strangers.unread:
+                        strangers.unread.append((data, self, template))
+                    else:
+                        strangers.begin(data, self, template)
+                    return
                 at = template.fit(data, server.gate.remembered)
                 length = template.length
                 missing = at + length - len(data)
@@ -148,14 +156,10 @@ class ServerConnection(Connection):
                         and template.is_everyday
                         and template.plan.is_plain
                     ):
-                        self._skipped_line = False
                         self._state = _BUSY
                         token = template.token
                         assert token is not None  # noqa: S101 - it has one, to be ours
-                        asked = server.strangers.asked
-                        asked.append(((token, data, at), self, template, b""))
-                        if len(asked) == 1:
-                            server.strangers.come()
+                        server.strangers.ask((token, data, at), self, template)
                     else:
                         octets = data  # a pointer in C, where a slice is a plain copy
                         self._pass_on(template, octets[at : at + length])
@@ -300,11 +304,28 @@ class ServerConnection(Connection):
         """
         if self._buffer or self._ended or self._state != _BUSY:
             return False
+        self._skipped_line = False
+        self._patience = PATIENCE_WITH_TEMPLATES
         self._state = _HEAD
-        self._transport.write(answer)
+        own = self._own_transport
+        if own is not None:
+            own.write_now(answer)
+        else:
+            self._transport.write(answer)
         if not self.is_congested:
             self.deadline = idle_until
         return True
+
+    def read_alone(self, request: bytes) -> None:
+        """Go on as if it came now, with what came since behind it."""
+        if self._state == _CLOSED:
+            return  # the client left
+        self._state = _HEAD
+        if self._buffer or self._ended:
+            self._buffer = request + self._buffer
+            self._advance()
+        else:
+            self.data_received(request)
 
     def look_closer(
         self,
@@ -315,6 +336,8 @@ class ServerConnection(Connection):
         """Have the signature looked at, if that is what is missing, or an exchange."""
         if self._state == _CLOSED:
             return  # the client left
+        self._skipped_line = False
+        self._patience = PATIENCE_WITH_TEMPLATES
         shown, self._unsettled, self._body_at = question
         self._request_id = request_id
         self.deadline = _FOREVER
@@ -334,9 +357,7 @@ class ServerConnection(Connection):
                 question = (shown, self._unsettled, self._body_at)
                 self._unsettled = b""
                 strangers = self._server.strangers
-                strangers.asked.append((question, self, template, self._request_id))
-                if len(strangers.asked) == 1:
-                    strangers.come()
+                strangers.ask(question, self, template, self._request_id)
             else:
                 self._hand_over(None, shown)
         except Exception as fault:  # noqa: BLE001 - others were verified with it

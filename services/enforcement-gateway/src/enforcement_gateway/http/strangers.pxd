@@ -15,6 +15,7 @@ cdef class Stranger(Answers):
 
     cpdef bint turn_away(self, bytes answer, double idle_until) except -1
     cpdef look_closer(self, bytes request_id, tuple question, look)
+    cpdef read_alone(self, bytes request)
     cpdef break_off(self, fault)
 
 
@@ -22,12 +23,26 @@ cdef class Strangers:
     cdef object _server
     cdef Turn _turn
     cdef readonly list asked
+    cdef readonly list unread
 
-    cpdef come(self)
+    cpdef ask(
+        self, tuple question, Stranger one, HeadTemplate template, bytes request_id=*
+    )
+    cpdef begin(self, bytes request, Stranger one, HeadTemplate template)
+    cdef _come(self)
+    @cython.locals(asked=list)
+    cpdef serve(self)
     @cython.locals(
-        asked=list,
+        unread=list, template=HeadTemplate, requests=tuple, ones=tuple, tokens=list
+    )
+    cdef _read(self)
+    @cython.locals(question=tuple, one=Stranger, template=HeadTemplate, request_id=bytes)
+    cdef _pass_on(self, tuple each, look)
+    cdef _break_off(self, Stranger one, fault)
+    cdef _have_read(self, bytes request, Stranger one, HeadTemplate template)
+    @cython.locals(
         looks=list,
-        number=Py_ssize_t,
+        each=tuple,
         question=tuple,
         one=Stranger,
         counters=Counters,
@@ -39,8 +54,8 @@ cdef class Strangers:
         around_ids=list,
         request_id=bytes,
         id_size=Py_ssize_t,
-        told=list,
+        told=long,
     )
-    cpdef serve(self)
+    cdef _answer(self, list asked)
     @cython.locals(answer=PreparedDenial)
     cdef PreparedDenial _known_denial(self, Plan plan, look)

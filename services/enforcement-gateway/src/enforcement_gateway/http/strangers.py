@@ -5,10 +5,13 @@ in a turn of the loop, and who is refused alike is told alike, by an answer that
 written before (ADR 35).
 """
 
-from typing import TYPE_CHECKING
+from itertools import groupby, repeat
+from operator import itemgetter
+from typing import TYPE_CHECKING, TypeAlias
 
+from enforcement_gateway.domain.authorization import KnownToken
 from enforcement_gateway.domain.denials import Reason
-from enforcement_gateway.gate import Question
+from enforcement_gateway.gate import Look, Question
 from enforcement_gateway.http.head_template import HeadTemplate
 from enforcement_gateway.http.plans import Plan
 from enforcement_gateway.http.responses import PreparedDenial
@@ -44,24 +47,55 @@ class Stranger(Answers):
         """Go on by what the gate said: there is no answer yet."""
         raise NotImplementedError
 
+    def read_alone(self, request: bytes) -> None:
+        """Read it as any other: it is not like the one before, or it may be let in."""
+        raise NotImplementedError
+
     def break_off(self, fault: Exception) -> None:
         """There will be no answer, because of a fault of ours. Must not raise."""
         raise NotImplementedError
 
 
-class Strangers:
-    """Of one worker. `asked` are those of this turn.
+Asked: TypeAlias = tuple[Question, Stranger, HeadTemplate, bytes]
+"""What is asked about one, whose it is, the template that its head fits, and its id.
 
-    Each with what is asked about it, whose it is, the template that its head fits, and
-    its id; that is empty until it was looked at once, and then it is counted.
+That is empty until it was looked at once, and then it is counted.
+"""
+
+
+class Strangers:
+    """Of one worker. `asked` are those of this turn whose heads were read.
+
+    `unread` are those that came whole and are as long as one of their template that
+    was refused; what that means is looked at for all of them in one go.
     """
 
     def __init__(self, server: "Server") -> None:
         self._server = server
         self._turn = turn
-        self.asked: list[tuple[Question, Stranger, HeadTemplate, bytes]] = []
+        self.asked: list[Asked] = []
+        self.unread: list[tuple[bytes, Stranger, HeadTemplate]] = []
 
-    def come(self) -> None:
+    def ask(
+        self,
+        question: Question,
+        one: Stranger,
+        template: HeadTemplate,
+        request_id: bytes = b"",
+    ) -> None:
+        """Add one whose head was read, behind all that came before it."""
+        if self.unread:
+            self._read()
+        self.asked.append((question, one, template, request_id))
+        if len(self.asked) == 1:
+            self._come()
+
+    def begin(self, request: bytes, one: Stranger, template: HeadTemplate) -> None:
+        """Add the first that is unread."""
+        self.unread.append((request, one, template))
+        self._come()
+
+    def _come(self) -> None:
         """The first was added: look at them when the turn is over; without one, now."""
         if self._turn.is_under_way:
             self._turn.put_off(self.serve)
@@ -70,8 +104,28 @@ class Strangers:
 
     def serve(self) -> None:
         """Refuse whom a first look refuses, and tell all others what it said."""
-        server = self._server
+        if self.unread:
+            self._read()
         asked, self.asked = self.asked, []
+        if asked:
+            self._answer(asked)
+
+    def _read(self) -> None:
+        """Find the tokens of those that are like one before, and have others read."""
+        unread, self.unread = self.unread, []
+        for template, run in groupby(unread, _ITS_TEMPLATE):
+            requests, ones, _ = zip(*run, strict=True)
+            tokens = template.tokens_of(requests)
+            if tokens is not None:
+                questions = zip(tokens, requests, repeat(template.body_at))
+                self.asked += zip(questions, ones, repeat(template), repeat(b""))
+                continue
+            for request, one in zip(requests, ones, strict=True):
+                self._have_read(request, one, template)
+
+    def _answer(self, asked: list[Asked]) -> None:
+        server = self._server
+        looks: list[Look]
         try:
             looks = server.gate.refuses_each([each[0] for each in asked])
         except Exception:  # noqa: BLE001 - who looks closer meets it, and nobody else
@@ -79,47 +133,78 @@ class Strangers:
         counters, refusals = server.counters, server.refusals
         ids, idle_until = server.request_ids, server.idle_until
         template: HeadTemplate | None = None
-        reason: object = None
+        last: object = None
         answer: PreparedDenial | None = None
         around_ids: list[bytes] = []
         id_size = 0
-        told: list[Reason] = []
-        for number, look in enumerate(looks):
-            question, one, its_template, request_id = asked[number]
-            if not request_id:
-                request_id = next(ids)
-                counters.requests += 1
-            if look is not reason or its_template is not template:
-                template, reason = its_template, look
+        told = 0  # with that answer
+        for look, each in zip(looks, asked, strict=True):
+            question, one, its_template, request_id = each
+            if look is not last or its_template is not template:
+                if answer is not None and told:
+                    counters.count_denied(answer.reason, told)
+                template, last, told = its_template, look, 0
                 answer = self._known_denial(template.plan, look)
                 if answer is not None:
                     around_ids, id_size = answer.around_ids(), answer.id_size
-            try:
-                if (
-                    answer is None
-                    or id_size != len(request_id)
-                    or not one.turn_away(request_id.join(around_ids), idle_until)
-                ):
-                    one.look_closer(request_id, question, look)
-                    continue
-            except Exception as fault:
-                if not self._turn.is_under_way:
-                    raise
-                one.break_off(fault)  # the others have their answers
+                    template.expect_more()
+            if answer is None:
+                self._pass_on(each, look)
                 continue
-            told.append(answer.reason)
+            if not request_id:
+                request_id = next(ids)
+                counters.requests += 1
+            try:
+                if id_size != len(request_id) or not one.turn_away(
+                    request_id.join(around_ids), idle_until
+                ):
+                    one.look_closer(request_id, question, answer.reason)
+                    continue
+            except Exception as fault:  # noqa: BLE001 - the others have their answers
+                self._break_off(one, fault)
+                continue
+            told += 1
             if refusals.lines_left:
                 address = one.peer.address
                 refusals.tell(answer.reason, answer.status, request_id, address)
             else:
                 refusals.left_out += 1
-        counters.count_all_denied(told)
+        if answer is not None and told:
+            counters.count_denied(answer.reason, told)
 
-    def _known_denial(
-        self, plan: Plan, look: Reason | UnverifiedAccessToken | None
-    ) -> PreparedDenial | None:
+    def _pass_on(self, each: Asked, look: Look) -> None:
+        """Have one go on who is not refused from what is ready."""
+        question, one, template, request_id = each
+        if isinstance(look, KnownToken):
+            self._have_read(question[1], one, template)
+            return
+        if not request_id:
+            request_id = next(self._server.request_ids)
+            self._server.counters.requests += 1
+        try:
+            one.look_closer(request_id, question, look)
+        except Exception as fault:  # noqa: BLE001 - the others have their answers
+            self._break_off(one, fault)
+
+    def _have_read(self, request: bytes, one: Stranger, template: HeadTemplate) -> None:
+        template.refused_size = 0  # or it would come back as one that is unread
+        try:
+            one.read_alone(request)
+        except Exception as fault:  # noqa: BLE001 - the others have their answers
+            self._break_off(one, fault)
+
+    def _break_off(self, one: Stranger, fault: Exception) -> None:
+        """End one for a fault of ours; without a turn whoever called hears of it."""
+        if not self._turn.is_under_way:
+            raise fault
+        one.break_off(fault)
+
+    def _known_denial(self, plan: Plan, look: Look) -> PreparedDenial | None:
         """The answer to such a look, if it was written before and that is all to do."""
         if not isinstance(look, Reason) or self._server.draining:
             return None
         answer = plan.denials.get(look)
         return None if answer is None or answer.is_of_the_unknown else answer
+
+
+_ITS_TEMPLATE = itemgetter(2)

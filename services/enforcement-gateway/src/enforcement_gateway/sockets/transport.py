@@ -160,6 +160,14 @@ class SocketTransport(Watched):
         else:
             self._written.append(self)
 
+    def write_now(self, data: bytes) -> None:
+        """As `write`, of what is said when a turn ends: nobody else has to be heard."""
+        if self.unsent or not self._plain:
+            self.write(data)
+        else:
+            self.unsent = data
+            self.flush()
+
     def write_eof(self) -> None:
         """Close our side when all is sent. What comes is still read."""
         self._shuts = True

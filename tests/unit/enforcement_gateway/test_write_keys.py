@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from enforcement_gateway.body.known_keys import MAX_KNOWN
 from enforcement_gateway.body.scanner import scan_write_keys
 from enforcement_gateway.body.write_keys import (
+    MOST_NAMES,
     index_write_keys,
     keys_spelt,
     parse_write_keys,
@@ -299,12 +300,27 @@ class TestIndex:
             (b'{"batch":[{},{"writeKey":"a"},{"writeKey":"a"}]}', ("a",)),
             (b'{"x":{"\\n":"\xc3\xa9"},"y":[1.5e-3,-0,true,null]}', ()),
             (b'{"writeKey":"k","x":%b}' % (b"[" * 1000 + b"]" * 1000), ("k",)),
+            (b'{"batch":[{"writeKey":"a","x":"batch"}],"y":{"batch":1}}', ("a",)),
         ],
     )
     def test_answers_what_is_plain(self, body, keys):
         for _ in range(2):  # nothing of the first is in the way
             assert index_write_keys(body) == keys
         assert read_write_keys_strictly(body) == keys
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b'{"batch":[],"batch":[]}',
+            b'{"Batch":[],"writeKey":"k"}',
+            b'{"Batch":[],"batch":[{"writeKey":"k"}]}',
+            b'{"batch":{}}',
+            b'{"batch":[{},1]}',
+            json.dumps({str(n): n for n in range(MOST_NAMES + 1)}).encode(),
+        ],
+    )
+    def test_declines_what_is_odd(self, body):
+        assert index_write_keys(body) is None
 
 
 class TestSearch:

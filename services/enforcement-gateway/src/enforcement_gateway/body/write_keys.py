@@ -216,11 +216,15 @@ MOST_INDEXED: Final = 512 * 1024
 """Octets: of what size bodies are that simdjson checks, where nothing is compiled. A
 smaller one gains nothing; it keeps 14 octets for each of the largest it has seen."""
 
+MOST_NAMES: Final = 64
+"""Members of an indexed body; SDKs send four."""
+
 _index: Final = Parser().parse
 _OBJECTS: Final = frozenset({Object})
 _LETTER_ESCAPE_IN = re.compile(rb"\\u(?:00[4-7]|212[aA]|013[01])").search
 _FOLDING: Final = tuple(letter.encode() for letter in "\u0130\u0131\u212a")
 _IN_DOUBT: Final = -1
+_FOLDED_KEY: Final = b'"writekey"'
 
 _ODD: Final = 0xFF
 _FOLDED: Final = bytes(
@@ -255,26 +259,31 @@ def index_write_keys(body: bytes) -> tuple[str, ...] | None:
 
     It checks the grammar as the rule does, but for a BOM, which it skips, and for what
     it finds too long or too deep. In its index it finds the members spelt exactly: the
-    first of two, so these are counted like other spellings.
+    first of two, so keys are counted like other spellings, and the names of the body
+    are looked at. Spellings come first, as a body that was just inflated is near.
     """
     if len(body) > MAX_UNCOUNTED and is_absurd(body):
         return None
+    folded = _folded(body)
+    if folded is None:
+        return None
+    spelt = count(folded, _FOLDED_KEY)
     try:
         read = _index(body)
+        if not isinstance(read, Object) or body.startswith(codecs.BOM_UTF8):
+            return None
+        names = [*read] if len(read) <= MOST_NAMES else [_BATCH, _BATCH]
     except (ValueError, RuntimeError):
         return None
-    if not isinstance(read, Object) or body.startswith(codecs.BOM_UTF8):
-        return None
+    batches = [name for name in names if name in _BATCHES]
     events: Iterable[Any] = ()
-    has_batch = _BATCH in read
-    if has_batch:
-        batch = read[_BATCH]
+    if batches:
+        batch = read[_BATCH] if batches == [_BATCH] else None
         if not isinstance(batch, Array) or not _OBJECTS.issuperset(map(type, batch)):
             return None
         events = batch
-    spelt = keys_spelt(body, has_batch)
     # Most have it, and to look for it in vain takes time.
-    named = [read] if spelt == 1 and _KEY in read else [read, *events]
+    named = [read] if spelt == 1 and _KEY in names else [read, *events]
     return _all([each[_KEY] for each in named if _KEY in each], spelt)
 
 
@@ -318,14 +327,20 @@ def keys_spelt(body: bytes, batches: int) -> int:
     often as `batches` says. Many more than there are may be counted, never fewer:
     values count, and so does what is further down.
     """
+    folded = _folded(body)
+    if folded is None or count(folded, b'"batch"') != batches:
+        return _IN_DOUBT
+    spelt: int = count(folded, _FOLDED_KEY)
+    return spelt
+
+
+def _folded(body: bytes) -> bytes | None:
+    """The body in which each spelling of a name is the same; None if not all are."""
     folded: bytes = translate(body, _FOLDED)
     # The first is one memchr, as long as it is asked about a number.
     if _ODD in folded and _may_spell_otherwise(body):
-        return _IN_DOUBT
-    if count(folded, b'"batch"') != batches:
-        return _IN_DOUBT
-    spelt: int = count(folded, b'"writekey"')
-    return spelt
+        return None
+    return folded
 
 
 def _may_spell_otherwise(body: bytes) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tollgate.garbage import THRESHOLD, settle
+from tollgate.garbage import THRESHOLD, not_collecting, settle
 
 
 @pytest.fixture(autouse=True)
@@ -41,3 +41,21 @@ def test_what_comes_later_is_still_collected() -> None:
     of_knot = weakref.ref(Knot())
     more = [[] for _ in range(2 * THRESHOLD)]
     assert of_knot() is None, f"while {len(more)} other objects were made"
+
+
+def test_it_is_looked_for_again_after_a_pause_that_failed() -> None:
+    def fail() -> None:
+        with not_collecting():
+            assert not gc.isenabled()
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        fail()
+    assert gc.isenabled()
+
+
+def test_who_does_not_look_for_it_does_not_begin_to() -> None:
+    with not_collecting():
+        with not_collecting():
+            pass
+        assert not gc.isenabled()

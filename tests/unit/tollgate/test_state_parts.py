@@ -86,6 +86,15 @@ registry_facts: st.SearchStrategy[tuple[str, Event]] = st.one_of(
         ),
     ),
 )
+key_facts: st.SearchStrategy[tuple[str, Event]] = st.tuples(
+    st.sampled_from("12").map("source-src_{}".format),
+    st.one_of(
+        st.builds(WriteKeyAdded, write_key=st.sampled_from("12")),
+        st.builds(WriteKeyDeleted, write_key=st.sampled_from("12")),
+        st.just(SourceDeleted()),
+    ),
+)
+"""What becomes of keys that several sources want."""
 BEGUN: Facts = [
     fact
     for number in "123"
@@ -124,7 +133,10 @@ tokens_facts: st.SearchStrategy[tuple[str, Event]] = st.one_of(
 )
 
 
-@given(st.lists(registry_facts, max_size=30), st.lists(registry_facts, max_size=10))
+@given(
+    st.lists(registry_facts, max_size=30) | st.lists(key_facts, max_size=15),
+    st.lists(registry_facts, max_size=10) | st.lists(key_facts, max_size=5),
+)
 def test_a_registry_that_is_read_again_is_the_same_and_goes_on_the_same(
     facts: Facts, later: Facts
 ) -> None:
@@ -351,8 +363,8 @@ def line_of(recorded: RecordedEvent) -> bytes:
 
 
 def held_by(state: RegistryState) -> list[object]:
-    keys = [(key, each.source_id, each.live) for key, each in state.write_keys.items()]
-    return [state.sources, keys, state.apps]
+    keys = {key: (each.source_id, each.live) for key, each in state.write_keys.items()}
+    return [state.sources, keys, state.apps, state.dump()]
 
 
 def test_sources_of_an_app_are_a_set_in_order() -> None:
@@ -425,3 +437,29 @@ def test_a_shape_is_another_where_members_have_changed_places() -> None:
     renamed = type("_One", (_Swapped,), {"__qualname__": "_One"})
     assert shape_of(_One) == shape_of(_One)
     assert shape_of(list[_One]) != shape_of(list[renamed])  # type: ignore[valid-type]
+
+
+@pytest.mark.parametrize("last", "12")
+@pytest.mark.parametrize("own", [(), ("own",)])
+def test_a_key_that_several_sources_had_added_leads_to_the_last(
+    own: tuple[str, ...], last: str
+) -> None:
+    state, log = RegistryState(), MemoryLog()
+    added = WriteKeyAdded(write_key="wanted")
+    source = f"source-src_{last}"
+    facts: Facts = [
+        *((source, WriteKeyAdded(write_key=key)) for key in own),
+        *((f"source-src_{number}", added) for number in ("1", "2", last)),
+        (source, OAuthAppConnected(app_id="app_1")),
+        (source, EnforcementChanged(mode=Enforcement.ENFORCE)),
+    ]
+    extend(state, log, facts)
+    again = RegistryState.of_parts(state.parts())
+    assert held_by(again) == held_by(state)
+    for key in ("wanted", *own):
+        lead = again.lead_of(key)
+        assert lead is not None
+        assert lead.app.id == "app_1"
+    for recorded in log.append(source, EnforcementChanged(mode=Enforcement.OFF)):
+        again.apply(recorded)
+    assert again.lead_of("wanted") is None

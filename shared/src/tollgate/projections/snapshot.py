@@ -28,6 +28,7 @@ import msgspec
 import structlog
 
 from tollgate.background import in_thread
+from tollgate.garbage import not_collecting
 from tollgate.messaging.subscription import Subscription
 from tollgate.projections.forked import in_fork
 from tollgate.projections.huge_pages import use_huge_pages
@@ -196,11 +197,12 @@ class SnapshotFile:
         """Start every subscription from the files; False, and a log line, if it cannot.
 
         All of them or none: one that is missing begins at position 0 like the others.
-        What was read is then left alone by the collector of garbage: there is a lot of
-        it, and it is none.
+        What is read is left alone by the collector of garbage, meanwhile and from then
+        on: there is a lot of it, and it is none.
         """
         try:
-            found, replicas = await asyncio.to_thread(self._read)
+            with not_collecting():
+                found, replicas = await asyncio.to_thread(self._read)
         except FileNotFoundError:
             return False
         except (OSError, FileRefused, SnapshotRefused) as error:

@@ -117,10 +117,13 @@ class Sources(msgspec.Struct, frozen=True, array_like=True, tag="sources"):
     entities: list[Source]
 
 
-class WriteKeys(msgspec.Struct, frozen=True, array_like=True, tag="write_keys"):
+class StrayWriteKeys(
+    msgspec.Struct, frozen=True, array_like=True, tag="stray_write_keys"
+):
     """A part of a `RegistryState` as its dump holds it; it comes after the sources.
 
-    Each is the key, the id of its source, and whether it is live.
+    Each is a key that is not only its own source's: deleted, or added to several. It,
+    the id of its source, and whether it is live.
     """
 
     entities: list[tuple[str, str, bool]]
@@ -132,7 +135,7 @@ class Apps(msgspec.Struct, frozen=True, array_like=True, tag="apps"):
     entities: list[OAuthApp]
 
 
-_Part: TypeAlias = Workspaces | Members | AccessTokens | Sources | WriteKeys | Apps
+_Part: TypeAlias = Workspaces | Members | AccessTokens | Sources | StrayWriteKeys | Apps
 
 
 def _source_ids(_: type[SourceIds], written: list[str]) -> SourceIds:
@@ -380,9 +383,9 @@ class RegistryState:
             yield _encoder.encode(AccessTokens(tokens))
         for sources in in_parts(self.sources.values()):
             yield _encoder.encode(Sources(sources))
-        for keys in in_parts(self.write_keys.items()):
-            told = [(key, each.source.id, each.live) for key, each in keys]
-            yield _encoder.encode(WriteKeys(told))
+        # In an order of their own: that in which keys came is lost with the sources.
+        for keys in in_parts(sorted(set(self._stray_write_keys()))):
+            yield _encoder.encode(StrayWriteKeys(keys))
         for apps in in_parts(self.apps.values()):
             yield _encoder.encode(Apps(apps))
 
@@ -402,35 +405,48 @@ class RegistryState:
                     )
                 case Sources():
                     state._restore_sources(part.entities)
-                case WriteKeys():
-                    state._restore_write_keys(part.entities)
+                case StrayWriteKeys():
+                    state._restore_stray_write_keys(part.entities)
                 case Apps():
                     state._restore_apps(part.entities)
         return state
 
+    def _stray_write_keys(self) -> Iterator[tuple[str, str, bool]]:
+        """Those of which the sources do not tell, or tell several things."""
+        for write_key, leading in self.write_keys.items():
+            if write_key not in leading.source.write_keys:
+                yield write_key, leading.source.id, leading.live
+        for each in self.sources.values():
+            for write_key in each.write_keys:
+                leading = self.write_keys[write_key]
+                if leading.source is not each:
+                    yield write_key, leading.source.id, leading.live
+
     def _restore_sources(self, sources: list[Source]) -> None:
-        """Keep `sources`, and one copy only of what many of them say."""
+        """Keep `sources`, and one copy only of what many of them say.
+
+        Their keys with them, while they are in the caches of the processor.
+        """
         for each in sources:
             _set(each, "workspace_id", intern(each.workspace_id))
             _set(each, "source_type", intern(each.source_type))
             if each.app_id is not None:
                 _set(each, "app_id", intern(each.app_id))
-        self.sources.update((each.id, each) for each in sources)
+            self.keep_source(each)
 
-    def _restore_write_keys(self, keys: list[tuple[str, str, bool]]) -> None:
-        """Keep them, with the one copy of its text that its source has of each."""
+    def _restore_stray_write_keys(self, keys: list[tuple[str, str, bool]]) -> None:
+        """Let them lead where they do, whatever the sources say."""
         for write_key, source_id, live in keys:
             source = self.sources.get(source_id) or Source(id=source_id)
+            leading = WriteKey(source=source, live=live)
             if write_key in source.write_keys:
-                text = source.write_keys[source.write_keys.index(write_key)]
-                self.write_keys[text] = self._leading_to(source) or WriteKey(
+                leading = self._leading_to(source) or WriteKey(
                     source=source, live=live, guard=self._guard_of(source)
                 )
-            else:
-                self.write_keys[write_key] = WriteKey(source=source, live=live)
+            self.write_keys[write_key] = leading
 
     def _restore_apps(self, apps: list[OAuthApp]) -> None:
-        sources = self.sources
+        known = self.sources.get
         for each in apps:
             for field in ("id", "workspace_id"):
                 _set(each, field, intern(getattr(each, field)))
@@ -441,7 +457,8 @@ class RegistryState:
                 each,
                 "sources",
                 SourceIds(
-                    sources[id_].id if id_ in sources else id_ for id_ in each.sources
+                    id_ if (source := known(id_)) is None else source.id
+                    for id_ in each.sources
                 ),
             )
             _set(each, "keys", {key.kid: key for key in each.keys.values()})

@@ -99,6 +99,7 @@ BODIES = [
         max_size=4,
     )
 )
+@example(turns=[*3 * [[(BODIES[0], b"")]], [(BODIES[4], b"{")]])
 def test_those_of_many_are_those_of_each(turns: list[list[tuple[bytes, bytes]]]):
     """Whatever came last, and whatever stands in front of a body."""
     for turn in turns:

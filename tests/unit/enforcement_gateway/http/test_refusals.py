@@ -901,16 +901,19 @@ class TestAsLongAsTheLast:
         odd = self.request().replace(b"User-Agent: ", b"user-agent: ")
         with a_turn():
             client.connection.data_received(odd)
-            client.connection.data_received(self.request())
+            nowhere = self.request().replace(b"/v1/batch", b"/v1/nopes")
+            client.connection.data_received(nowhere)
             if end:
                 client.connection.eof_received()
-        assert client.transport.written.count(b"token_malformed") == 2
+        told = re.findall(rb'"code":"(\w+)"', client.transport.written)
+        assert told == [b"token_malformed", b"not_found"]
         assert client.transport.closed is end
 
     async def test_one_that_is_cut_short_ends_its_connection(self, client) -> None:
         with a_turn():
-            longer = self.request().replace(b"Length: 27", b"Length: 28")
-            client.connection.data_received(longer)
+            longer = b"x" * (len(self.GOOD) + len(self.BODY))
+            head = self.request(longer).removesuffix(self.BODY)
+            client.connection.data_received(head)
             client.connection.eof_received()
         assert client.transport.closed
 
@@ -933,11 +936,12 @@ class TestAsLongAsTheLast:
 
     async def test_an_empty_line_is_skipped_once(self, client) -> None:
         """Before each request, also one that was put off."""
-        for _ in range(2):
+        client.transport.written = b""
+        for number in (1, 2):
             client.connection.data_received(b"\r\n")
             with a_turn():
                 client.connection.data_received(self.request())
-            assert not client.transport.closed
+            assert client.transport.written.count(b'"token_malformed"') == number
 
 
 NAMING = b'"writeKey":"enforced-key"'

@@ -19,7 +19,6 @@ from tollgate.testing.raw_http import RawClient
 from tollgate.testing.waiting import PATIENCE, until
 from tollgate.tokens.state import TokensState
 
-
 CONFIRMATION = 1.0
 """Seconds that a gateway waits for the logs where a test lets it wait in vain."""
 

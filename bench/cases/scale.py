@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -25,6 +25,8 @@ from bench.scale.write import Written
 SMALL = Size(sources=1_000, apps=1_000, revocations=1_000)
 LARGE = Size(sources=1_000_000, apps=100_000, revocations=1_000_000)
 LESS = Size(sources=50_000, apps=5_000, revocations=50_000)
+
+TIMES = 3
 
 MEGABYTE = 1e6
 MILLISECOND = 1e-3
@@ -75,13 +77,27 @@ async def run(bench: Bench) -> list[Row]:
                 await workers[name].line(), type=Started
             )
             await workers[name].line()
-        decided = await bench.alternate(
-            {name: worker.decide for name, worker in workers.items()}
+        decided = await _often(
+            bench, {name: worker.decide for name, worker in workers.items()}
         )
-        anew = await bench.alternate(
-            {name: worker.decide_anew for name, worker in workers.items()}
+        anew = await _often(
+            bench, {name: worker.decide_anew for name, worker in workers.items()}
         )
     return _rows(large, decided, anew, of_large, started["large"])
+
+
+async def _often(
+    bench: Bench, workers: Mapping[str, Callable[[], Awaitable[float]]]
+) -> dict[str, list[float]]:
+    """Several times as many rounds as of other things: each takes a third of a second.
+
+    In so short a time a machine is as quick as it happens to be.
+    """
+    measured: dict[str, list[float]] = {name: [] for name in workers}
+    for _ in range(TIMES):
+        for name, rounds in (await bench.alternate(workers)).items():
+            measured[name] += rounds
+    return measured
 
 
 def _rows(

@@ -211,6 +211,22 @@ class TestIsClosed:
         ask_the_kernel(pool)
         assert transport_of(connection).closed
 
+    async def test_when_the_kernel_does_not_say(self, pool, connection, other):
+        """It takes no more descriptors than a process may have."""
+        clients = [Client(), Client()]
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        try:
+            with a_turn():
+                for client in clients:
+                    pool.send(b"second", client)
+                resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for each in (connection, other):
+            assert transport_of(each).written == [b"first"]
+            assert transport_of(each).closed
+        assert [each.answered for each in clients] == [[Reason.UPSTREAM_BUSY]] * 2
+
     async def test_not_while_its_answer_comes(self, pool, connection, pair):
         waiting = Client()
         pool.send(b"second", waiting)

@@ -12,7 +12,11 @@ from enforcement_gateway.upstream.connection import UpstreamConnection
 
 def silent_among(connections: list[UpstreamConnection]) -> list[UpstreamConnection]:
     """Those on which nothing has come. The others are closed."""
-    loud = kernel.readable_among([each.descriptor for each in connections])
+    descriptors = [each.descriptor for each in connections]
+    try:
+        loud = kernel.readable_among(descriptors)
+    except OSError:
+        loud = descriptors  # nobody knows, so none of them is used
     if not loud:
         return connections
     silent = []

@@ -80,8 +80,8 @@ async def run(bench: Bench) -> list[Row]:
         decided = await _often(
             bench, {name: worker.decide for name, worker in workers.items()}
         )
-        anew = await _often(
-            bench, {name: worker.decide_anew for name, worker in workers.items()}
+        anew = await bench.alternate(
+            {name: worker.decide_anew for name, worker in workers.items()}
         )
     return _rows(large, decided, anew, of_large, started["large"])
 

@@ -619,6 +619,7 @@ _OF_PLANS = (
     "query",
     "refusal",
     "must_close",
+    "body_decides",
     "is_plain",
     "inflates",
 )

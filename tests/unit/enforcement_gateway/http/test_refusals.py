@@ -909,6 +909,18 @@ class TestAsLongAsTheLast:
         assert told == [b"token_malformed", b"not_found"]
         assert client.transport.closed is end
 
+    async def test_one_that_is_too_large_is_told_so(self, client) -> None:
+        """Also when one as large came between one that was refused and its answer."""
+        large = request(self.BODY.rjust(Limits().body + 1), token=b"x")
+        first, second = self.neighbour(client), self.neighbour(client)
+        with a_turn():
+            client.connection.data_received(self.request(b"x"))
+            first.data_received(large)
+        second.data_received(large)
+        for each in (first, second):
+            assert each._transport.written.startswith(b"HTTP/1.1 413 ")
+            assert b"body_too_large" in each._transport.written
+
     async def test_one_that_is_cut_short_ends_its_connection(self, client) -> None:
         with a_turn():
             longer = b"x" * (len(self.GOOD) + len(self.BODY))

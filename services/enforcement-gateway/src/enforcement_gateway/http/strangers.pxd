@@ -33,7 +33,12 @@ cdef class Strangers:
     @cython.locals(asked=list)
     cpdef serve(self)
     @cython.locals(
-        unread=list, template=HeadTemplate, requests=tuple, ones=tuple, tokens=list
+        unread=list,
+        template=HeadTemplate,
+        requests=tuple,
+        ones=tuple,
+        tokens=list,
+        is_small=bint,
     )
     cdef _read(self)
     @cython.locals(question=tuple, one=Stranger, template=HeadTemplate, request_id=bytes)

@@ -115,7 +115,9 @@ class Strangers:
         unread, self.unread = self.unread, []
         for template, run in groupby(unread, _ITS_TEMPLATE):
             requests, ones, _ = zip(*run, strict=True)
-            tokens = template.tokens_of(requests)
+            # One may have fitted since that was refused for its size.
+            is_small = template.length <= self._server.max_body
+            tokens = template.tokens_of(requests) if is_small else None
             if tokens is not None:
                 questions = zip(tokens, requests, repeat(template.body_at))
                 self.asked += zip(questions, ones, repeat(template), repeat(b""))

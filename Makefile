@@ -4,7 +4,7 @@ VENV := .local/venv
 BIN := $(VENV)/bin
 OURS := -e shared -e services/app-registry -e services/token-issuer \
 	-e services/enforcement-gateway -e deploy/local
-# A process of tests that does not come back is ended, once: nothing waits for it.
+# What made one process of tests end would make the next one end: there is no next one.
 TESTS := $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 PIP := $(BIN)/pip install -q --disable-pip-version-check
 

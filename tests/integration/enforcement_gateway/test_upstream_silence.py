@@ -20,15 +20,12 @@ from tollgate.testing.raw_http import OK
 
 
 class Transport:
-    def __init__(self, ours: socket.socket, *, is_tls: bool = False) -> None:
+    def __init__(self, ours: socket.socket) -> None:
         self.ours = ours
-        self.is_tls = is_tls
         self.written = []
         self.closed = False
 
     def get_extra_info(self, name: str) -> object:
-        if name == "ssl_object":
-            return self if self.is_tls else None
         return self.ours if name == "socket" else None
 
     def get_write_buffer_size(self) -> int:
@@ -85,7 +82,7 @@ def pair():
 
 @pytest.fixture
 def many_pairs():
-    """More than epoll tells at once if it is not told how many are wanted."""
+    """So many that it matters which of them the kernel is asked about."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with contextlib.ExitStack() as stack:
@@ -158,8 +155,8 @@ class TestIsUsedAgain:
         pool.send(b"third", Client())
         assert transport_of(connection).written == [b"first", b"second", b"third"]
 
-    async def test_after_a_large_answer_by_tls(self, pool, pair):
-        connection = used(pool, Transport(pair[0], is_tls=True))
+    async def test_after_an_answer_that_fills_a_read(self, pool, pair):
+        connection = used(pool, Transport(pair[0]))
         pool.send(b"second", Client())
         connection.data_received(answer_of(READ_SIZE))
         pool.send(b"third", Client())
@@ -171,7 +168,7 @@ class TestIsClosed:
     async def test_when_something_came_behind_the_answer(
         self, pool, connection, pair, said
     ):
-        """Also if the kernel was asked a moment ago, when it was still silent."""
+        """Also if it was silent when the kernel was asked for the request before."""
         pool.send(b"second", Client())
         connection.data_received(OK)
         if said == "rubbish":
@@ -313,7 +310,7 @@ class TestWhatCameInATurn:
 
 
 class TestWhatTheKernelTellsWhileItIsBusy:
-    """It tells of each arrival once, and the answer was not read yet."""
+    """Whatever it was asked about in the meantime, it is asked again."""
 
     async def test_of_an_end_with_the_answer(self, pool, connection, pair):
         pool.send(b"second", Client())
@@ -351,8 +348,8 @@ class TestWhatTheKernelTellsWhileItIsBusy:
         assert transport_of(connection).written == [b"first", b"second"]
         assert transport_of(connection).closed
 
-    async def test_of_more_than_tls_made_an_answer_of(self, pool, pair):
-        connection = used(pool, Transport(pair[0], is_tls=True))
+    async def test_of_more_than_was_read(self, pool, pair):
+        connection = used(pool, Transport(pair[0]))
         pool.send(b"second", Client())
         pair[1].sendall(OK)
         ask_the_kernel(pool)

@@ -2,6 +2,7 @@
 
 import json
 import string
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -389,6 +390,12 @@ class TestBase64Url:
     def test_what_was_encoded_is_decoded(self, octets: bytes) -> None:
         assert base64url.decode(base64url.encode(octets)) == octets
 
+    @given(st.binary(max_size=100))
+    def test_it_is_that_of_the_standard_library(self, octets: bytes) -> None:
+        text = urlsafe_b64encode(octets).rstrip(b"=")
+        assert base64url.encode_to_bytes(octets) == text
+        assert base64url.decode(text.decode()) == octets
+
     @given(st.text(string.ascii_letters + string.digits + "-_", max_size=20))
     def test_no_two_texts_are_the_same_octets(self, text: str) -> None:
         try:
@@ -416,6 +423,12 @@ class TestBase64Url:
             "AAAA\n\n\n\n",
             "AA++++AA",
             "AAAA....",
+            '"',
+            'AAAA"',
+            '"AAA',
+            "\\u0041A",
+            "\\/\\/",
+            "AAA\0",
         ],
     )
     def test_other_texts_are_refused(self, text: str) -> None:

@@ -4,10 +4,11 @@ Clients of one kind send one head, each of them and each time, so that a parser 
 asked for the first alone. A head is known by all of its octets, and what may follow it
 by the `Content-Length` among them: a request is found here if it is the octets that a
 parser between two requests would read as just that request, and end between two again.
+Beside it is kept of what kind such a request is, which is for the front to say.
 """
 
 import re
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from aiohttp.hdrs import CONTENT_LENGTH
 from aiohttp.http_parser import RawRequestMessage
@@ -24,24 +25,30 @@ _PLAIN = re.compile(
 ).fullmatch
 
 
-class _Familiar(NamedTuple):
+KindT = TypeVar("KindT")
+
+
+class Familiar(NamedTuple, Generic[KindT]):
+    """`kind` is what was made of the head; `length` counts octets, body and all."""
+
     head: RawRequestMessage
-    length: int  # octets of the head and of the body that follows it
+    kind: KindT
+    length: int
 
 
-class FamiliarHeads:
+class FamiliarHeads(Generic[KindT]):
     def __init__(self) -> None:
-        self._known: dict[bytes, _Familiar] = {}
+        self._known: dict[bytes, Familiar[KindT]] = {}
 
-    def read(self, octets: bytes) -> tuple[RawRequestMessage, bytes] | None:
+    def read(self, octets: bytes) -> tuple[Familiar[KindT], bytes] | None:
         """Head and body of the request that `octets` are, if its head is known."""
         end = octets.find(_END) + len(_END)
         familiar = self._known.get(octets[:end])
         if familiar is None or familiar.length != len(octets):
             return None
-        return familiar.head, octets[end:]
+        return familiar, octets[end:]
 
-    def learn(self, octets: bytes, head: RawRequestMessage) -> bool:
+    def learn(self, octets: bytes, head: RawRequestMessage, kind: KindT) -> bool:
         """Whether `octets`, from which `head` was read, are its request and no more.
 
         Then it is known from now on.
@@ -60,5 +67,5 @@ class FamiliarHeads:
             return False
         if len(self._known) >= MAX_HEADS:
             self._known.clear()
-        self._known[octets[:end]] = _Familiar(head, len(octets))
+        self._known[octets[:end]] = Familiar(head, kind, len(octets))
         return True

@@ -37,9 +37,17 @@ class Asking(Protocol):
         ...
 
 
+class Kind(Protocol):
+    """What a front has understood of a head, and of each that is the same."""
+
+    def asking(self, connection: "Connection") -> Asking:
+        """A request that begins with it."""
+        ...
+
+
 class Front(Protocol):
-    def asking(self, head: Head, connection: "Connection") -> Asking | None:
-        """The request that begins with `head`, unless it is the application's."""
+    def kind_of(self, head: Head) -> Kind | None:
+        """Of a request that begins with `head`, unless it is the application's."""
         ...
 
 
@@ -60,7 +68,7 @@ class FrontRunner(web.AppRunner):
 class _Server(web.Server):
     def __init__(self, of: web.Server, front: Front) -> None:
         self._front = front
-        self.heads = FamiliarHeads()
+        self.heads = FamiliarHeads[Kind]()
         super().__init__(
             of.request_handler,
             request_factory=of.request_factory,
@@ -236,16 +244,12 @@ class Connection(web.RequestHandler):
 
     def _is_familiar(self, octets: bytes) -> bool:
         """Whether they are a request that was taken, without the help of a parser."""
-        familiar = self._serving.heads.read(octets)
-        if familiar is None or self._is_to_end or self._paused:
+        found = self._serving.heads.read(octets)
+        if found is None or self._is_to_end or self._paused:
             return False
-        head, body = familiar
-        asking = self._front.asking(head, self)
-        if asking is None:
-            return False
-        self._familiar = head
-        self._take(asking)
-        asking.begin(body)
+        familiar, body = found
+        self._familiar = familiar.head
+        self._take(familiar.kind).begin(body)
         return True
 
     def _take_or_leave(self, octets: bytes) -> None:
@@ -253,27 +257,29 @@ class Connection(web.RequestHandler):
         or nothing if that is not known.
         """
         head, body = message = self._messages[0]
-        asking = None
+        kind = None
         if (
             isinstance(head, RawRequestMessage)
             and len(self._messages) == 1
             and not self._paused  # else answers pile up
         ):
-            asking = self._front.asking(head, self)
-        if asking is None:
+            kind = self._front.kind_of(head)
+        if kind is None:
             self._leave_what_was_read([])
             return
         self._messages.clear()
         self._taken = message
-        self._take(asking)
+        self._take(kind)
         if octets and body.is_eof():
-            self._is_between = self._serving.heads.learn(octets, cast(Head, head))
+            heads = self._serving.heads
+            self._is_between = heads.learn(octets, cast(Head, head), kind)
         self._begin_or_wait()
 
-    def _take(self, asking: Asking) -> None:
-        self._asking = asking
+    def _take(self, kind: Kind) -> Asking:
+        asking = self._asking = kind.asking(self)
         self._request_in_progress = True  # so that a shutdown waits for the answer
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        return asking
 
     def _begin_or_wait(self) -> None:
         _, body = self._taken

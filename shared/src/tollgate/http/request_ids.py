@@ -36,9 +36,16 @@ def name_request(request: web.Request) -> str:
 
 def name_in(headers: Headers) -> str:
     """The name that a request with `headers` gets."""
+    return name_given_in(headers) or new_name()
+
+
+def name_given_in(headers: Headers) -> str | None:
+    """The client's own, if it can be used."""
     given = headers.getall(_HEADER, ())
-    if len(given) == 1 and _FIT(given[0]):
-        return given[0]
+    return given[0] if len(given) == 1 and _FIT(given[0]) else None
+
+
+def new_name() -> str:
     return random_octets(16).hex()
 
 

@@ -201,9 +201,19 @@ async def test_one_thing_that_is_not_plain_is_answered_alike(
     await behind.until_registry_is_at(await registry_position(issuer))
     request_ = msgspec.structs.replace(PLAIN, **change)
 
-    answers = [await ask(each, app, request_) for each in (issuer, behind)]
+    # The second time its head is familiar.
+    answers = [await ask(each, app, request_) for each in (issuer, issuer, behind)]
 
-    assert essence(answers[0], request_) == essence(answers[1], request_)
+    assert essence(answers[0], request_) == essence(answers[2], request_)
+    assert essence(answers[1], request_) == essence(answers[2], request_)
+
+
+async def test_who_sends_the_same_head_is_given_another_name(
+    issuer: IssuerUnderTest, app: RegisteredApp
+) -> None:
+    answers = [await ask(issuer, app, PLAIN) for _ in range(3)]
+
+    assert len({answer["X-Request-Id"] for answer in answers}) == 3
 
 
 async def test_the_plain_request_is_answered_in_front(

@@ -7,7 +7,7 @@ import pytest
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 
-from tollgate.http.familiar_heads import MAX_HEADS, MAX_LENGTH, FamiliarHeads
+from tollgate.http.familiar_heads import MAX_HEADS, MAX_LENGTH, Familiar, FamiliarHeads
 
 
 def request(*lines: str, body: bytes = b"body") -> bytes:
@@ -28,12 +28,13 @@ async def head_of(octets: bytes) -> RawRequestMessage:
 
 
 async def test_a_request_is_known_by_its_head() -> None:
-    heads, head = FamiliarHeads(), await head_of(PLAIN)
+    heads, head = FamiliarHeads[str](), await head_of(PLAIN)
 
     assert heads.read(PLAIN) is None
-    assert heads.learn(PLAIN, head)
-    assert heads.read(PLAIN) == (head, b"body")
-    assert heads.read(PLAIN.replace(b"body", b"\r\n\r\n")) == (head, b"\r\n\r\n")
+    assert heads.learn(PLAIN, head, "kind")
+    known = Familiar(head, "kind", len(PLAIN))
+    assert heads.read(PLAIN) == (known, b"body")
+    assert heads.read(PLAIN.replace(b"body", b"\r\n\r\n")) == (known, b"\r\n\r\n")
 
 
 @pytest.mark.parametrize(
@@ -49,8 +50,8 @@ async def test_a_request_is_known_by_its_head() -> None:
     ],
 )
 async def test_other_octets_are_not_known(octets: bytes) -> None:
-    heads = FamiliarHeads()
-    assert heads.learn(PLAIN, await head_of(PLAIN))
+    heads = FamiliarHeads[str]()
+    assert heads.learn(PLAIN, await head_of(PLAIN), "kind")
 
     assert heads.read(octets) is None
 
@@ -72,9 +73,9 @@ async def test_other_octets_are_not_known(octets: bytes) -> None:
 async def test_what_is_more_or_less_than_a_plain_request_is_not_learned(
     octets: bytes,
 ) -> None:
-    heads = FamiliarHeads()
+    heads = FamiliarHeads[str]()
 
-    assert not heads.learn(octets, await head_of(octets))
+    assert not heads.learn(octets, await head_of(octets), "kind")
     assert heads.read(octets) is None
 
 
@@ -83,17 +84,17 @@ async def test_what_is_more_or_less_than_a_plain_request_is_not_learned(
 )
 async def test_nor_is_one_that_others_may_read_in_another_way(line: str) -> None:
     """Whatever aiohttp's parser makes of it."""
-    heads = FamiliarHeads()
+    heads = FamiliarHeads[str]()
 
-    assert not heads.learn(request(line), await head_of(PLAIN))
+    assert not heads.learn(request(line), await head_of(PLAIN), "kind")
 
 
 async def test_no_more_are_remembered_than_there_is_room_for() -> None:
-    heads, head = FamiliarHeads(), await head_of(PLAIN)
+    heads, head = FamiliarHeads[str](), await head_of(PLAIN)
     requests = [request(f"X-Number: {number}") for number in range(MAX_HEADS + 1)]
 
     for each in requests:
-        assert heads.learn(each, head)
+        assert heads.learn(each, head, "kind")
 
     assert heads.read(requests[-1]) is not None
     assert sum(heads.read(each) is not None for each in requests) <= MAX_HEADS

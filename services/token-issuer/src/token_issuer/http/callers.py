@@ -8,21 +8,18 @@ from aiohttp.hdrs import X_FORWARDED_FOR
 
 from token_issuer.callers import Caller
 from tollgate.http.addresses import Network, client_address
-from tollgate.http.request_ids import Headers, request_id_of
+from tollgate.http.request_ids import request_id_of
 
 _HOST_BITS = 64
 
 
 def caller_of(request: web.Request, trusted: tuple[Network, ...]) -> Caller:
     return Caller(
-        address=address_of(request.remote, request.headers, trusted),
+        address=client_address(
+            request.remote, request.headers.getall(X_FORWARDED_FOR, ()), trusted
+        ),
         request_id=request_id_of(request),
     )
-
-
-def address_of(peer: str | None, headers: Headers, trusted: tuple[Network, ...]) -> str:
-    """The client's, of a request that `peer` has sent."""
-    return client_address(peer, headers.getall(X_FORWARDED_FOR, ()), trusted)
 
 
 @lru_cache(maxsize=4096)

@@ -12,7 +12,14 @@ from typing import NamedTuple
 
 import msgspec
 from aiohttp import HttpVersion11, web
-from aiohttp.hdrs import AUTHORIZATION, CONTENT_TYPE, EXPECT, UPGRADE
+from aiohttp.hdrs import (
+    AUTHORIZATION,
+    CONTENT_ENCODING,
+    CONTENT_TYPE,
+    EXPECT,
+    UPGRADE,
+    X_FORWARDED_FOR,
+)
 
 from token_issuer.bursts import Arrivals
 from token_issuer.callers import Caller
@@ -22,13 +29,11 @@ from token_issuer.grants.client_credentials import (
     Exchange,
     NotAtOnce,
 )
-from token_issuer.http.callers import address_of
 from token_issuer.http.forms import (
     BODY,
     FAILED,
     FORM,
     require_few_failures,
-    require_no_coding,
 )
 from token_issuer.http.token_endpoint import grant_of
 from token_issuer.issuance import in_words_of_oauth
@@ -37,10 +42,10 @@ from token_issuer.metrics import IssuerMetrics
 from token_issuer.patience import Patience, out_of_patience
 from tollgate.clock import Clock
 from tollgate.eventlog import Appended
-from tollgate.http.addresses import Network
+from tollgate.http.addresses import Network, client_address
 from tollgate.http.front import Connection, Head
 from tollgate.http.metrics import RequestMetrics
-from tollgate.http.request_ids import name_in
+from tollgate.http.request_ids import name_given_in, new_name
 from tollgate.oauth.forms import parse_form
 
 _ANSWER = (
@@ -80,7 +85,7 @@ class TokenFront:
         self._date_of = -1
         self._date = b""
 
-    def asking(self, head: Head, connection: Connection) -> "_Asking | None":
+    def kind_of(self, head: Head) -> "_Kind | None":
         """A form and no more, on a connection that is kept."""
         headers = head.headers
         if (
@@ -90,11 +95,12 @@ class TokenFront:
             or head.should_close
             # Fields of requests that are more than a form.
             or AUTHORIZATION in headers
+            or CONTENT_ENCODING in headers
             or EXPECT in headers
             or UPGRADE in headers
         ):
             return None
-        return _Asking(self, self._surroundings, head, connection)
+        return _Kind(self, self._surroundings, head)
 
     def take(self, asking: "_Asking") -> None:
         """Read it together with all others that arrive now: see `bursts`."""
@@ -115,6 +121,33 @@ def _read_all(askings: "list[_Asking]") -> None:
         asking.read()
 
 
+class _Kind:
+    """What a head says, of each of the requests that begin with it."""
+
+    __slots__ = (
+        "_front",
+        "_surroundings",
+        "content_type",
+        "forwarded_for",
+        "path",
+        "request_id",
+    )
+
+    def __init__(
+        self, front: TokenFront, surroundings: Surroundings, head: Head
+    ) -> None:
+        headers = head.headers
+        self._front = front
+        self._surroundings = surroundings
+        self.path = head.path
+        self.content_type = headers.get(CONTENT_TYPE)
+        self.forwarded_for = headers.getall(X_FORWARDED_FOR, ())
+        self.request_id = name_given_in(headers)
+
+    def asking(self, connection: Connection) -> "_Asking":
+        return _Asking(self._front, self._surroundings, self, connection)
+
+
 class _Asking:
     """One request, from its head to its answer.
 
@@ -129,8 +162,8 @@ class _Asking:
         "_failure",
         "_form",
         "_front",
-        "_head",
         "_is_done",
+        "_kind",
         "_started",
         "_surroundings",
     )
@@ -142,14 +175,14 @@ class _Asking:
         self,
         front: TokenFront,
         surroundings: Surroundings,
-        head: Head,
+        kind: _Kind,
         connection: Connection,
     ) -> None:
         self._started = time.perf_counter()
         self._arrived_at = surroundings.clock.seconds()
         self._front = front
         self._surroundings = surroundings
-        self._head = head
+        self._kind = kind
         self._connection = connection
         self._form: Mapping[str, str] | None = None
         self._failure: Exception | None = None
@@ -160,19 +193,17 @@ class _Asking:
         self._front.take(self)
 
     def read(self) -> None:
-        around = self._surroundings
+        around, kind = self._surroundings, self._kind
         try:
             # The same as `forms` does, and in that order.
-            headers = self._head.headers
             caller = Caller(
-                address=address_of(
-                    self._connection.remote, headers, around.trusted_proxies
+                address=client_address(
+                    self._connection.remote, kind.forwarded_for, around.trusted_proxies
                 ),
-                request_id=name_in(headers),
+                request_id=kind.request_id or new_name(),
             )
             require_few_failures(caller.address, around.failures)
-            require_no_coding(headers)
-            form = self._form = parse_form(self._body, headers.get(CONTENT_TYPE))
+            form = self._form = parse_form(self._body, kind.content_type)
             grant = grant_of(form, around.grants)
             around.patience.begin(self)
         except Exception as failure:  # noqa: BLE001 - the application answers it
@@ -186,7 +217,7 @@ class _Asking:
 
     def set_result(self, _: Appended) -> None:
         exchange, around = self._end(), self._surroundings
-        around.requests.count(self._head.path, "POST", "200", self._started)
+        around.requests.count(self._kind.path, "POST", "200", self._started)
         around.metrics.count_request("token", "ok")
         self._connection.answer(
             self._front.octets_of(exchange.response, exchange.caller.request_id)

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from aiohttp import web
 
-from tollgate.http.front import FRONT, Connection, Head
+from tollgate.http.front import FRONT, Head
 from tollgate.http.server import ACCEPTED_AT_ONCE, Listener, serve
 from tollgate.testing.waiting import PATIENCE
 
@@ -21,7 +21,7 @@ class Counting:
     def __init__(self) -> None:
         self.seen = 0
 
-    def asking(self, head: Head, connection: Connection) -> None:
+    def kind_of(self, head: Head) -> None:
         self.seen += 1
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import pytest
 import pytest_asyncio
@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tollgate.http.familiar_heads import FamiliarHeads
-from tollgate.http.front import FRONT, Connection, FrontRunner, Head
+from tollgate.http.front import FRONT, Connection, FrontRunner, Head, Kind
 from tollgate.testing.waiting import until
 
 LEFT = b"left"
@@ -65,20 +65,23 @@ class Told:
         )
 
 
-class Telling:
-    """Takes what is posted to `/front`, and counts what it was asked about."""
+class Telling(NamedTuple):
+    """What is posted to `/front`."""
 
-    def __init__(self) -> None:
-        self.asked = 0
+    head: Head
 
-    def asking(self, head: Head, connection: Connection) -> Told | None:
-        self.asked += 1
+    def asking(self, connection: Connection) -> Told:
+        return Told(self.head, connection)
+
+
+class PostedToFront:
+    def kind_of(self, head: Head) -> Telling | None:
         if head.path != "/front" or head.should_close:
             return None
-        return Told(head, connection)
+        return Telling(head)
 
 
-class Unfamiliar(FamiliarHeads):
+class Unfamiliar(FamiliarHeads[Kind]):
     """Knows none."""
 
     def read(self, octets: bytes) -> None:
@@ -89,10 +92,9 @@ class Site:
     """A server, and what its connections answer."""
 
     def __init__(self) -> None:
-        self.front = Telling()
         application = web.Application()
         application.router.add_route("*", "/{any:.*}", self._handle)
-        application[FRONT] = self.front
+        application[FRONT] = PostedToFront()
         self.runner = FrontRunner(application)
 
     async def _handle(self, request: web.Request) -> web.Response:
@@ -100,11 +102,11 @@ class Site:
         return web.Response(text=f"left: {request.raw_headers!r} {body!r}")
 
     @property
-    def heads(self) -> FamiliarHeads:
+    def heads(self) -> FamiliarHeads[Kind]:
         return cast(Any, self.runner.server).heads
 
     @heads.setter
-    def heads(self, heads: FamiliarHeads) -> None:
+    def heads(self, heads: FamiliarHeads[Kind]) -> None:
         cast(Any, self.runner.server).heads = heads
 
     def connect(self) -> tuple[Connection, Transport]:
@@ -206,7 +208,7 @@ async def test_a_familiar_head_changes_no_answer(
     site.heads = Unfamiliar()
     expected = await site.answers_to(story)
 
-    site.heads = FamiliarHeads()
+    site.heads = FamiliarHeads[Kind]()
     for _ in range(2):  # the second time all is familiar that can be
         assert await site.answers_to(story) == expected
 
@@ -229,7 +231,7 @@ async def test_the_end_of_a_request_is_not_learned_as_one(site: Site) -> None:
     story = [(PLAIN, MANY_TURNS), (LAST, MANY_TURNS)]
     site.heads = Unfamiliar()
     expected = await site.answers_to(story)
-    site.heads = FamiliarHeads()
+    site.heads = FamiliarHeads[Kind]()
 
     await site.answers_to([(beginning, 0), (PLAIN, MANY_TURNS), (LAST, MANY_TURNS)])
 
@@ -256,7 +258,7 @@ async def test_nor_what_becomes_of_a_request_that_is_not_for_the_front(
     site: Site, happens: Callable[[Connection], Awaitable[None]]
 ) -> None:
     written = []
-    for heads in (Unfamiliar(), FamiliarHeads()):
+    for heads in (Unfamiliar(), FamiliarHeads[Kind]()):
         site.heads = heads
         connection, transport = site.connect()
         connection.data_received(PLAIN)

@@ -70,9 +70,10 @@ class Site:
         application.on_shutdown.append(self._shut_down)
         self.runner = FrontRunner(application, shutdown_timeout=5.0)
 
-    def asking(self, head: Head, connection: Connection) -> Asking | None:
-        if head.path != "/front":
-            return None
+    def kind_of(self, head: Head) -> "Site | None":
+        return self if head.path == "/front" else None
+
+    def asking(self, connection: Connection) -> Asking:
         self.asked.append(Asking(connection))
         return self.asked[-1]
 

@@ -5,7 +5,8 @@ are taken for themselves, as `+` and `%20` are for a space.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import permutations
 
 from tollgate.oauth.errors import InvalidRequest, RequestTooLarge, UnsupportedMediaType
 
@@ -49,13 +50,21 @@ def parse_form(body: bytes, content_type: str | None) -> Mapping[str, str]:
         raise UnsupportedMediaType("send application/x-www-form-urlencoded")
     if len(body) > MAX_LENGTH:
         raise RequestTooLarge(f"the body may have {MAX_LENGTH} bytes at most")
+    before, _, rest = body.partition(_ASSERTION)
+    assertion, _, after = rest.partition(b"&")
+    around = _AROUND.get((before, after)) if assertion else None
+    if around is not None:
+        return {**around, "client_assertion": _decode(assertion)}
+    return _parse_fields(body)
+
+
+def _parse_fields(body: bytes) -> Mapping[str, str]:
     fields = body.split(b"&")
     if len(fields) > MAX_FIELDS:
         raise InvalidRequest(f"the body may have {MAX_FIELDS} parameters at most")
     sent: dict[str, str] = {}
     for field in fields:
-        known = None if len(field) > _LONGEST else _FAMILIAR.get(field)
-        known = known or _read(field)
+        known = _FAMILIAR.get(field) or _read(field)
         if known is None:
             continue
         parameter, value = known
@@ -105,5 +114,20 @@ _FAMILIAR = {
         b"scope=tracking_api:write",
     )
 }
-_LONGEST = max(map(len, _FAMILIAR))
-"""Octets: to look for an assertion among them, all of it would have to be hashed."""
+
+
+def _around_an_assertion() -> Iterator[tuple[bytes, bytes]]:
+    """What SDKs write before and after it, in any order, the scope perhaps not."""
+    *required, scope = _FAMILIAR
+    for fields in (required, [*required, scope]):
+        for ordered in permutations(fields):
+            for place in range(1, len(fields) + 1):
+                yield b"&".join(ordered[:place]), b"&".join(ordered[place:])
+
+
+_ASSERTION = b"&client_assertion="
+_AROUND = {
+    (before, after): _parse_fields(b"&".join((before, after)))
+    for before, after in _around_an_assertion()
+}
+"""Whoever writes these around an assertion has written nothing else."""

@@ -1,14 +1,36 @@
 """Form bodies as clients build them, by hand and by library."""
 
+from collections.abc import Callable, Mapping
 from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tollgate.oauth.client_assertion import CLIENT_ASSERTION_TYPE
 from tollgate.oauth.errors import InvalidRequest, OAuthError
-from tollgate.oauth.forms import _FAMILIAR, MAX_LENGTH, PARAMETERS, parse_form
+from tollgate.oauth.forms import (
+    _AROUND,
+    _FAMILIAR,
+    MAX_LENGTH,
+    PARAMETERS,
+    _parse_fields,
+    parse_form,
+)
 
+PIECES = [
+    b"a",
+    b".",
+    b"+",
+    b"%41",
+    b"%",
+    b"%00",
+    b"\0",
+    b"&",
+    b"=",
+    b"scope=x",
+    b"\xff",
+]
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -54,6 +76,40 @@ class TestWhatClientsSend:
         strange = b"%%%02x%b=%b" % (name[0], name[1:], value)
         assert parsed(field) == parsed(strange)
         assert len(parsed(field)) == 1
+
+    @given(
+        around=st.sampled_from([*_AROUND, (b"scope=x", b""), (b"", b"x=y")]),
+        assertion=st.one_of(
+            st.from_regex(rb"[A-Za-z0-9._-]*", fullmatch=True),
+            st.lists(st.sampled_from(PIECES)).map(b"".join),
+            st.binary(max_size=9),
+        ),
+        cut=st.sampled_from([None, None, None, -1, 7, 90]),
+    )
+    def test_a_familiar_form_is_what_its_fields_say(
+        self, around: tuple[bytes, bytes], assertion: bytes, cut: int | None
+    ) -> None:
+        before, after = around
+        body = b"%b&client_assertion=%b&%b" % (before, assertion, after)
+        for each in (body[:cut], body.removesuffix(b"&")[:cut], body + b"&" + body):
+            assert outcome_of(lambda b=each: parse_form(b, FORM)) == outcome_of(
+                lambda b=each: _parse_fields(b)
+            )
+
+    def test_a_form_of_the_sdks_is_familiar(self) -> None:
+        """Else it would be read as its fields, and the two be alike for that."""
+        kind = f"client_assertion_type={CLIENT_ASSERTION_TYPE}"
+        assert (
+            f"grant_type=client_credentials&{kind}".encode(),
+            b"scope=tracking_api:write",
+        ) in _AROUND
+
+
+def outcome_of(read: Callable[[], Mapping[str, str]]) -> object:
+    try:
+        return read()
+    except OAuthError as refusal:
+        return type(refusal), refusal.description
 
 
 class TestOmission:

@@ -40,14 +40,13 @@ def read_migration(package: str, file_name: str) -> Migration:
 
 def event_log_migrations(*, by_month: bool = False) -> list[Migration]:
     """What makes a schema a log; `by_month` for one whose old months may go."""
-    files = ["0001_events.sql", "0002_append.sql", "0004_append_groups.sql"]
-    if by_month:
-        files = [
-            "0001_events_by_month.sql",
-            "0002_append.sql",
-            "0003_prune_commands.sql",
-            "0004_append_groups.sql",
-        ]
+    files = [
+        "0001_events_by_month.sql" if by_month else "0001_events.sql",
+        "0002_append.sql",
+        *(["0003_prune_commands.sql"] if by_month else []),
+        "0004_append_groups.sql",
+        "0005_append_groups.sql",
+    ]
     return [read_migration("tollgate.eventlog", name) for name in files]
 
 

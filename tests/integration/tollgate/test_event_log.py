@@ -225,6 +225,19 @@ class TestAppend:
             db, [group("a-1", spend=spend), group("a-2", spend=spend)]
         ) == [("appended", None, 2, 2), ("spent", None, None, None)]
 
+    async def test_a_known_command_is_noticed_where_it_writes_nothing(
+        self, log: EventLog, db: Connection
+    ) -> None:
+        nothing = AppendGroup(command_id="c")
+        assert await outcomes_of(db, [nothing, group("a-1", command_id="c")]) == [
+            ("appended", None, None, None),
+            ("appended", None, 1, 1),
+        ]
+        assert await outcomes_of(db, [nothing, group("a-2", command_id="d")]) == [
+            ("repeated", None, 1, 1),
+            ("appended", None, 2, 2),
+        ]
+
     @pytest.mark.parametrize("seed", range(4))
     async def test_a_call_decides_its_groups_as_if_each_came_alone(
         self, log: EventLog, db: Connection, seed: int
@@ -862,6 +875,29 @@ class TestUpgrade:
         finally:
             await db.close()
 
+    @pytest.mark.parametrize("by_month", [False, True])
+    async def test_a_session_goes_on_when_the_function_it_calls_is_replaced(
+        self, database: Database, *, by_month: bool
+    ) -> None:
+        *earlier, replacing = event_log_migrations(by_month=by_month)
+        db = await connect(database.url, application_name="t")
+        try:
+            await migrate(db, "registry", earlier)
+            async with (
+                open_pool(database.url, application_name="t") as pool,
+                open_event_log("registry", pool, database.url) as log,
+            ):
+                for version in range(4):
+                    if version == 2:
+                        await migrate(db, "registry", [*earlier, replacing])
+                    wanted = group("a-1", "b-1", expected={"a-1": version})
+                    await log.append(wanted)
+                    with pytest.raises(WrongExpectedVersion):
+                        await log.append(wanted)
+                assert (await log.verify()).position == 8
+        finally:
+            await db.close()
+
     async def append_as_before(self, db: Connection, version: int) -> str:
         encoded = encode_group(group("a-1"))
         row = await db.fetchrow(
@@ -891,6 +927,36 @@ class TestMonths:
         )
         assert [row["version"] for row in rows] == [1, 2]
         assert rows[1]["part"] == "issuance.events_2126_01"
+        await issuance.verify()
+
+    async def test_a_month_ends_where_utc_says(
+        self, issuance: EventLog, db: Connection
+    ) -> None:
+        """To the microsecond, and whatever the session takes for its time."""
+        february = datetime(2126, 2, 1, tzinfo=UTC)
+        moments = [
+            february - timedelta(microseconds=1),
+            february,
+            february + timedelta(days=27, hours=23),
+            february + timedelta(days=28),
+            february + timedelta(days=365),
+        ]
+        await db.execute("SET timezone TO 'Asia/Kolkata'")
+        arguments = arguments_of([encode_group(group("a-1"))])
+        for moment in moments:
+            await db.execute("UPDATE issuance.head SET recorded_at = $1", moment)
+            await db.fetch(call_of("issuance"), *arguments)
+        rows = await db.fetch(
+            "SELECT tableoid::regclass::text AS part FROM issuance.events"
+            " ORDER BY position"
+        )
+        assert [row["part"].removeprefix("issuance.events_") for row in rows] == [
+            "2126_01",
+            "2126_02",
+            "2126_02",
+            "2126_03",
+            "2127_02",
+        ]
         await issuance.verify()
 
 

@@ -316,6 +316,10 @@ class TestIndex:
             b'{"Batch":[],"batch":[{"writeKey":"k"}]}',
             b'{"batch":{}}',
             b'{"batch":[{},1]}',
+            b'{"batch":[[],{}],"writeKey":"k"}',
+            b'{"batch":[],"writeKey":1}',
+            b'{"batch":[],"batc\\u0068":[],"writeKey":"k"}',
+            b'\xef\xbb\xbf{"writeKey":"k"}',
             json.dumps({str(n): n for n in range(MOST_NAMES + 1)}).encode(),
         ],
     )

@@ -8,12 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enforcement_gateway.body.inflation import SLICE_IN, SLICE_OUT, Inflation
+from enforcement_gateway.body.inflation import (
+    SLICE_IN,
+    SLICE_OUT,
+    Inflation,
+    inflated_at_once,
+)
 from enforcement_gateway.domain.denials import Reason, Refused
 
 
 def inflate(deflated, limit=10_000_000):
-    return finish(Inflation(deflated, limit))
+    body = finish(Inflation(deflated, limit))
+    assert inflated_at_once(deflated, limit) in (None, body)
+    return body
 
 
 def finish(inflation):
@@ -23,6 +30,7 @@ def finish(inflation):
 
 
 def refusal(deflated, limit=10_000_000):
+    assert inflated_at_once(deflated, limit) is None
     with pytest.raises(Refused) as refused:
         inflate(deflated, limit)
     return refused.value.reason
@@ -182,11 +190,30 @@ class TestMembers:
         assert refusal(deflated) is Reason.BODY_UNREADABLE
 
 
+class TestAtOnce:
+    @pytest.mark.parametrize(
+        ("body", "limit"),
+        [(b"{}", 2), (b"", 0), (bytes(SLICE_OUT - 1), SLICE_OUT), (NOISE[:9999], 9999)],
+    )
+    def test_one_member_is_inflated_by_one_step(self, body, limit):
+        assert inflated_at_once(gzip.compress(body), limit) == body
+
+    @pytest.mark.parametrize("deflated", [PACKED * 2, *LONG_ONES], ids=len)
+    def test_what_takes_more_is_left_to_an_inflation(self, deflated):
+        assert inflated_at_once(deflated, 10_000_000) is None
+        assert inflate(deflated) == by_zlib(deflated)
+
+
 class TestLimits:
     def test_the_limit_is_of_all_members_together(self):
         deflated = gzip.compress(bytes(600)) + gzip.compress(bytes(600))
         assert len(inflate(deflated, 1200)) == 1200
         assert refusal(deflated, 1199) is Reason.BODY_INFLATES_TOO_LARGE
+
+    def test_the_limit_is_of_a_single_member_too(self):
+        deflated = gzip.compress(bytes(600))
+        assert len(inflate(deflated, 600)) == 600
+        assert refusal(deflated, 599) is Reason.BODY_INFLATES_TOO_LARGE
 
     def test_a_bomb_is_left_after_one_slice_too_many(self):
         inflation = Inflation(gzip.compress(bytes(100 * 1024 * 1024)), 1024 * 1024)

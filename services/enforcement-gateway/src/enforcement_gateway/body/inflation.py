@@ -34,6 +34,22 @@ def _new_member() -> zlib_ng._ZlibDecompressor:
     return zlib_ng._ZlibDecompressor(wbits=_GZIP_ONLY)  # type: ignore[no-untyped-call] # noqa: SLF001
 
 
+def inflated_at_once(deflated: bytes, limit: int) -> bytes | None:
+    """The body, where that is one member that a step inflates; else None.
+
+    That says nothing about it: an `Inflation` tells.
+    """
+    if len(deflated) > SLICE_IN:
+        return None
+    member = _new_member()
+    try:
+        body = member.decompress(deflated, SLICE_OUT)
+    except _BROKEN:
+        return None
+    is_whole = member.eof and not member.unused_data and len(body) <= limit
+    return body if is_whole else None
+
+
 class Inflation:
     """Inflates `deflated`, up to `limit` octets.
 

@@ -6,7 +6,7 @@ from enforcement_gateway.body.scanner cimport scan_write_keys
 
 @cython.locals(keys=tuple)
 cpdef tuple read_write_keys_quickly(bytes body)
-@cython.locals(folded=bytes, named=list, names=list, batches=list, spelt=Py_ssize_t)
+@cython.locals(folded=bytes, names=list, types=list, spelt=Py_ssize_t)
 cpdef tuple index_write_keys(bytes body)
 @cython.locals(spelt=Py_ssize_t)
 cpdef tuple parse_write_keys(bytes body)

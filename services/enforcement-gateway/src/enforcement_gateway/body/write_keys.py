@@ -44,6 +44,7 @@ def _spellings(name: str) -> frozenset[str]:
 
 _KEYS: Final = _spellings(_KEY)
 _BATCHES: Final = _spellings(_BATCH)
+_ODD_BATCHES: Final = _BATCHES - {_BATCH}
 _SUSPECT: Final = _KEYS | _BATCHES
 
 
@@ -220,7 +221,6 @@ MOST_NAMES: Final = 64
 """Members of an indexed body; SDKs send four."""
 
 _index: Final = Parser().parse
-_OBJECTS: Final = frozenset({Object})
 _LETTER_ESCAPE_IN = re.compile(rb"\\u(?:00[4-7]|212[aA]|013[01])").search
 _FOLDING: Final = tuple(letter.encode() for letter in "\u0130\u0131\u212a")
 _IN_DOUBT: Final = -1
@@ -270,21 +270,25 @@ def index_write_keys(body: bytes) -> tuple[str, ...] | None:
     spelt = count(folded, _FOLDED_KEY)
     try:
         read = _index(body)
-        if not isinstance(read, Object) or body.startswith(codecs.BOM_UTF8):
+        if type(read) is not Object or len(read) > MOST_NAMES:
             return None
-        names = [*read] if len(read) <= MOST_NAMES else [_BATCH, _BATCH]
+        names = [*read]
     except (ValueError, RuntimeError):
         return None
-    batches = [name for name in names if name in _BATCHES]
-    events: Iterable[Any] = ()
-    if batches:
-        batch = read[_BATCH] if batches == [_BATCH] else None
-        if not isinstance(batch, Array) or not _OBJECTS.issuperset(map(type, batch)):
+    events: Any = ()
+    if not _BATCHES.isdisjoint(names):
+        if names.count(_BATCH) != 1 or not _ODD_BATCHES.isdisjoint(names):
             return None
-        events = batch
-    # Most have it, and to look for it in vain takes time.
-    named = [read] if spelt == 1 and _KEY in names else [read, *events]
-    return _all([each[_KEY] for each in named if _KEY in each], spelt)
+        events = read[_BATCH]
+        if type(events) is not Array:
+            return None
+        types = [*map(type, events)]
+        if types.count(Object) != len(types):
+            return None
+    if spelt == 1 and _KEY in names:  # as every SDK sends it
+        key = read[_KEY]
+        return alone(key) if type(key) is str else None
+    return _all([each[_KEY] for each in (read, *events) if _KEY in each], spelt)
 
 
 def parse_write_keys(body: bytes) -> tuple[str, ...] | None:
@@ -344,8 +348,13 @@ def _folded(body: bytes) -> bytes | None:
 
 
 def _may_spell_otherwise(body: bytes) -> bool:
-    """Whether there is a letter that folds to one of ASCII, or an escaped letter."""
+    """Whether there is a letter that folds to one of ASCII, or an escaped letter.
+
+    Or a BOM, which some readers skip, and others take for the start of a name.
+    """
     if not body.isascii():
+        if body.startswith(codecs.BOM_UTF8):
+            return True
         try:
             body.decode()
         except UnicodeDecodeError:

@@ -40,6 +40,7 @@ cdef class Exchange(Answers):
 
     cpdef run(self, bytes body)
     cpdef go_on_inflating(self, bytes body, inflation)
+    cpdef go_on_reading(self, bytes body, bytes readable)
     cpdef run_plain(self, bytes body, look)
     cpdef _heed(self, verdict)
     cpdef _heed_no(self, reason)

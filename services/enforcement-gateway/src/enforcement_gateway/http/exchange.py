@@ -200,6 +200,11 @@ class Exchange(Answers):
         else:
             self._go_on_later(self._inflate(inflation))
 
+    def go_on_reading(self, body: bytes, readable: bytes) -> None:
+        """As `run`, when it was inflated already."""
+        self._body = body
+        self._read(readable)
+
     def client_left(self) -> None:
         """Nobody waits for the answer any longer."""
         self._gone = True

@@ -9,7 +9,7 @@ import asyncio
 import re
 from typing import cast
 
-from enforcement_gateway.body.inflation import Inflation
+from enforcement_gateway.body.inflation import Inflation, inflated_at_once
 from enforcement_gateway.body.write_keys import read_write_keys_quickly
 from enforcement_gateway.domain.denials import DENIALS, Reason, Refused
 from enforcement_gateway.gate import Question
@@ -516,11 +516,16 @@ class ServerConnection(Connection):
         plan = template.plan
         pool = plan.pool
         inflation: Inflation | None = None
+        readable = body
         if template.is_everyday and known is not None and pool is not None:
-            readable = body
             if plan.inflates:
-                inflation = Inflation(body, self._limits.inflated)
-                readable = _inflated_at_once(inflation)
+                limit = self._limits.inflated
+                inflated = inflated_at_once(body, limit)
+                if inflated is not None:
+                    readable = inflated
+                else:
+                    inflation = Inflation(body, limit)
+                    readable = _inflated_in_a_slice(inflation)
             write_keys = read_write_keys_quickly(readable)
             if (
                 write_keys is not None
@@ -541,10 +546,12 @@ class ServerConnection(Connection):
                 pool.send(request, self)
                 return
         exchange = self._open_exchange(plan, template)
-        if inflation is None:
-            exchange.run(body)
-        else:
+        if inflation is not None:
             exchange.go_on_inflating(body, inflation)
+        elif readable is not body:
+            exchange.go_on_reading(body, readable)
+        else:
+            exchange.run(body)
 
     def _open_exchange(
         self, plan: Plan, template: HeadTemplate | None = None
@@ -677,7 +684,7 @@ class ServerConnection(Connection):
         self._transport.close()
 
 
-def _inflated_at_once(inflation: Inflation) -> bytes:
+def _inflated_in_a_slice(inflation: Inflation) -> bytes:
     """All of it; nothing, which is no JSON, if that takes longer or is refused."""
     try:
         return inflation.body if inflation.work() else b""

@@ -206,11 +206,11 @@ class Asking:
     def __init__(self, said: list[object]) -> None:
         self.said = said
 
-    def settled(self, shown: VerifiedAccessToken | Reason) -> None:
-        self.said.append(shown)
-
-    def break_off(self, fault: Exception) -> None:
-        self.said.append(fault)
+    def settled(
+        self, about: None, outcome: VerifiedAccessToken | Reason | Exception
+    ) -> None:
+        assert about is None
+        self.said.append(outcome)
 
 
 class VerifierBetweenTurns(Verifier):
@@ -238,7 +238,7 @@ class TestBurst:
         shown = [token(f"jti-{number}") for number in range(MAX_AT_ONCE + 3)]
         shown[1] = shown[1][:-86] + b"A" * 86
         for each in shown:
-            burst.add(Asking(order), each, verifier.read(each, keys))
+            burst.add([(Asking(order), None, each, verifier.read(each, keys))])
         assert order == []
         await asyncio.sleep(0)
         assert order[:MAX_AT_ONCE] == ["verified"] * MAX_AT_ONCE
@@ -249,7 +249,9 @@ class TestBurst:
             f"jti-{number}" for number in range(MAX_AT_ONCE) if number != 1
         ]
         await asyncio.sleep(0)
-        assert [each.jti for each in order[-3:]] == ["jti-16", "jti-17", "jti-18"]
+        assert [each.jti for each in order[-3:]] == [
+            f"jti-{MAX_AT_ONCE + number}" for number in range(3)
+        ]
         assert verifier.remembered.get(shown[1]) is None
         assert len(verifier.remembered) == len(shown) - 1
 
@@ -258,15 +260,15 @@ class TestBurst:
         verifier, said = VerifierBetweenTurns(ISSUER), []
 
         class PuttingOff(Asking):
-            def settled(self, shown: VerifiedAccessToken | Reason) -> None:
+            def settled(self, about, outcome) -> None:
                 assert turn.is_under_way
                 turn.put_off(lambda: self.said.append("over"))
-                super().settled("told")
+                super().settled(about, "told")
 
         burst = Burst(verifier)
         for number in range(MAX_AT_ONCE + 2):
             shown = token(f"jti-{number}")
-            burst.add(PuttingOff(said), shown, verifier.read(shown, keys))
+            burst.add([(PuttingOff(said), None, shown, verifier.read(shown, keys))])
         await asyncio.sleep(0)
         assert said == MAX_AT_ONCE * ["told"] + MAX_AT_ONCE * ["over"]
         assert not turn.is_under_way
@@ -287,7 +289,7 @@ class TestBurst:
         verifier.settle = failing
         burst = Burst(verifier)
         for each in (good, other):
-            burst.add(Asking(said), each, verifier.read(each, keys))
+            burst.add([(Asking(said), None, each, verifier.read(each, keys))])
         await asyncio.sleep(0)
         assert isinstance(said[0], RuntimeError)
         assert said[1].jti == "jti-2"

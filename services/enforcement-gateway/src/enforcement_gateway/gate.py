@@ -40,7 +40,7 @@ from tollgate.events.registry import Enforcement
 from tollgate.oauth.access_tokens import UnverifiedAccessToken, VerifiedAccessToken
 from tollgate.oauth.scopes import Scope
 
-Question: TypeAlias = tuple[bytes | Reason, bytes, int]
+Question: TypeAlias = tuple[bytes | VerifiedAccessToken | Reason, bytes, int]
 """A token, or what it was found to be; a plain request, and where its body begins."""
 
 Look: TypeAlias = Reason | UnverifiedAccessToken | KnownToken | None

@@ -7,7 +7,7 @@ Expiry, revocation and the state of the key are judged at every request, after t
 import asyncio
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from enforcement_gateway.clocks import wall
 from enforcement_gateway.domain.authorization import OF_TOKENS, KnownToken
@@ -128,18 +128,24 @@ class Verifier:
         return verified
 
 
-MAX_AT_ONCE = 16
+MAX_AT_ONCE = 32
 """Signatures before others get their turn on the loop: a few milliseconds."""
 
+AboutT_contra = TypeVar("AboutT_contra", contravariant=True)
 
-class Settling(Protocol):
-    """A request whose token has still to be verified; must not raise."""
 
-    def settled(self, shown: VerifiedAccessToken | Reason) -> None: ...
+class Settling(Protocol[AboutT_contra]):
+    """Who asked for tokens to be verified; must not raise."""
 
-    def break_off(self, fault: Exception) -> None:
-        """There will be no answer, because of a fault of ours."""
+    def settled(
+        self, about: AboutT_contra, outcome: VerifiedAccessToken | Reason | Exception
+    ) -> None:
+        """What the one that was asked `about` is; or there was a fault of ours."""
         ...
+
+
+Unsettled: TypeAlias = tuple[Settling[Any], Any, bytes, UnverifiedAccessToken]
+"""Who asks, about what; a token whose signature is to be looked at, and as it reads."""
 
 
 class Burst:
@@ -151,13 +157,13 @@ class Burst:
 
     def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier
-        self._asked: list[tuple[Settling, bytes, UnverifiedAccessToken]] = []
+        self._asked: list[Unsettled] = []
 
-    def add(self, asking: Settling, token: bytes, read: UnverifiedAccessToken) -> None:
-        """Have it told soon, never at once."""
+    def add(self, unsettled: list[Unsettled]) -> None:
+        """Have each told soon, never at once."""
         if not self._asked:
             asyncio.get_running_loop().call_soon(self._serve)
-        self._asked.append((asking, token, read))
+        self._asked += unsettled
 
     def _serve(self) -> None:
         served, self._asked = self._asked[:MAX_AT_ONCE], self._asked[MAX_AT_ONCE:]
@@ -165,17 +171,14 @@ class Burst:
             asyncio.get_running_loop().call_soon(self._serve)
         settle = self._verifier.settle
         outcomes: list[VerifiedAccessToken | Reason | Exception] = []
-        for _, token, read in served:
+        for _, _, token, read in served:
             try:
                 outcomes.append(settle(token, read))
             except Exception as fault:  # noqa: BLE001 - the others have their own
                 outcomes.append(fault)
         turn.begin()  # in which those who are refused are refused together
         try:
-            for (asking, _, _), outcome in zip(served, outcomes, strict=True):
-                if isinstance(outcome, Exception):
-                    asking.break_off(outcome)
-                else:
-                    asking.settled(outcome)
+            for (asking, about, _, _), outcome in zip(served, outcomes, strict=True):
+                asking.settled(about, outcome)
         finally:
             turn.end()

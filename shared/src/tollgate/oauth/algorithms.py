@@ -63,13 +63,32 @@ class UnfitAlgorithm(ValueError):
 class _Hash(NamedTuple):
     """A hash function, called here: `cryptography` takes three times as long to."""
 
-    of: Callable[[bytes], Any]
+    digest_of: Callable[[bytes], bytes]
     done: Prehashed
 
 
-_SHA256 = _Hash(hashlib.sha256, Prehashed(SHA256()))
-_SHA384 = _Hash(hashlib.sha384, Prehashed(SHA384()))
-_SHA512 = _Hash(hashlib.sha512, Prehashed(SHA512()))
+def _once_in_a_row(hash_of: Callable[[bytes], Any]) -> Callable[[bytes], bytes]:
+    """The digest of a message, made once for one that is asked about again and again.
+
+    Who forges signatures mostly tries many for the same words. Both are kept in one
+    object, so that no thread takes the digest of one message for another's.
+    """
+    last: tuple[bytes, bytes] = (b"", hash_of(b"").digest())
+
+    def digest_of(message: bytes) -> bytes:
+        nonlocal last
+        known, digest = last
+        if known is not message:
+            digest = hash_of(message).digest()
+            last = (message, digest)
+        return digest
+
+    return digest_of
+
+
+_SHA256 = _Hash(_once_in_a_row(hashlib.sha256), Prehashed(SHA256()))
+_SHA384 = _Hash(_once_in_a_row(hashlib.sha384), Prehashed(SHA384()))
+_SHA512 = _Hash(_once_in_a_row(hashlib.sha512), Prehashed(SHA512()))
 
 _RSA: dict[Algorithm, tuple[AsymmetricPadding, _Hash]] = {
     Algorithm.RS256: (PKCS1v15(), _SHA256),
@@ -133,7 +152,7 @@ def _rsa_verifier(algorithm: Algorithm, key: RSAPublicKey) -> HasSigned:
 
     def has_signed(signature: bytes, message: bytes) -> bool:
         try:
-            key.verify(signature, digest_of(message).digest(), padding, hashed)
+            key.verify(signature, digest_of(message), padding, hashed)
         except InvalidSignature:
             return False
         return True
@@ -150,8 +169,7 @@ def _ecdsa_verifier(algorithm: Algorithm, key: EllipticCurvePublicKey) -> HasSig
         if len(signature) != 2 * half:
             return False
         try:
-            digest = digest_of(message).digest()
-            key.verify(der_of(signature, half), digest, scheme)
+            key.verify(der_of(signature, half), digest_of(message), scheme)
         except InvalidSignature:
             return False
         return True
@@ -190,9 +208,7 @@ def signer_of(algorithm: Algorithm, key: PrivateKey) -> Callable[[bytes], bytes]
     match key:
         case RSAPrivateKey():
             padding, (digest_of, hashed) = _RSA[algorithm]
-            return lambda message: key.sign(
-                digest_of(message).digest(), padding, hashed
-            )
+            return lambda message: key.sign(digest_of(message), padding, hashed)
         case EllipticCurvePrivateKey():
             return _ecdsa_signer(algorithm, key)
         case Ed25519PrivateKey():
@@ -206,7 +222,7 @@ def _ecdsa_signer(
     scheme = ECDSA(hashed)
 
     def sign(message: bytes) -> bytes:
-        return of_full_length(key.sign(digest_of(message).digest(), scheme), half)
+        return of_full_length(key.sign(digest_of(message), scheme), half)
 
     return sign
 

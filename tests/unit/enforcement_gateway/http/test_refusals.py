@@ -456,6 +456,15 @@ class TestSignatures:
         assert settled == []
         assert flooded.transport.written == b""
 
+    async def test_who_waits_for_it_is_not_too_slow(self, flooded, settled) -> None:
+        """Until then the deadline of its connection is that of an idle one."""
+        settled.append(Reason.TOKEN_SIGNATURE_WRONG)
+        assert flooded.ask() == b""
+        flooded.connection.time_out()
+        await asyncio.sleep(0)
+        assert flooded.transport.written.count(b"HTTP/1.1 ") == 1
+        assert b"token_signature_wrong" in flooded.transport.written
+
     async def test_it_is_decided_by_what_is_known_then(self, flooded, settled) -> None:
         """The source may have ceased to enforce while the signature was looked at."""
         settled.append(Reason.TOKEN_SIGNATURE_WRONG)

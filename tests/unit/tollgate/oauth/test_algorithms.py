@@ -88,5 +88,17 @@ def test_others_verify_what_is_signed_with_ecdsa(
     assert key.public.has_signed(signature, MESSAGE)
 
 
+@pytest.mark.parametrize("alg", [Algorithm.RS256, Algorithm.ES256, Algorithm.ES384])
+def test_of_messages_in_turn_each_is_held_to_its_own_signature(alg: Algorithm) -> None:
+    """One that comes again is known; whoever asks about another in between is not."""
+    key = signing_key(alg)
+    messages = (b"this", b"that", b"")
+    signatures = [key.sign(message) for message in messages]
+    for asked in (messages, messages[::-1], tuple(2 * [b"that"])):
+        for message in asked:
+            for signed, signature in zip(messages, signatures, strict=True):
+                assert key.public.has_signed(signature, message) is (message == signed)
+
+
 def public(key: SigningKey) -> PublicKeyTypes:
     return load_pem_public_key(key.public.pem.encode())

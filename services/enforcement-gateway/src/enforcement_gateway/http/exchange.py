@@ -183,7 +183,7 @@ class Exchange(Answers):
         if look is not None:
             token = self.token
             assert isinstance(token, bytes)  # noqa: S101 - all else has been judged
-            self._server.signatures.add(self, token, look)
+            self._server.signatures.add([(self, None, token, look)])
             return
         keys = read_write_keys_quickly(body)
         if keys is None:
@@ -234,11 +234,17 @@ class Exchange(Answers):
         except Exception as fault:  # noqa: BLE001 - others wait for the same
             self.break_off(fault)
 
-    def settled(self, shown: VerifiedAccessToken | Reason) -> None:
+    def settled(
+        self, about: None, outcome: VerifiedAccessToken | Reason | Exception
+    ) -> None:
         """The signature of the token was looked at."""
+        del about
+        if isinstance(outcome, Exception):
+            self.break_off(outcome)
+            return
         if self._gone:
             return
-        self.token = shown
+        self.token = outcome
         try:
             self.run(self._body)
         except Exception as fault:  # noqa: BLE001 - others were verified with it

@@ -24,8 +24,6 @@ cdef class ServerConnection(Connection):
     cdef readonly bytes _buffer
     cdef readonly Exchange _exchange
     cdef bytes _request_id
-    cdef bytes _unsettled
-    cdef Py_ssize_t _body_at
     cdef HeadTemplate _template
     cdef int _patience
     cdef SocketTransport _own_transport
@@ -71,13 +69,15 @@ cdef class ServerConnection(Connection):
     @cython.locals(own=SocketTransport)
     cpdef bint turn_away(self, bytes answer, double idle_until) except -1
     cpdef read_alone(self, bytes request)
-    cpdef look_closer(self, bytes request_id, tuple question, look)
-    @cython.locals(template=HeadTemplate, strangers=Strangers)
-    cpdef settled(self, shown)
     @cython.locals(
-        server=Server, template=HeadTemplate, request=bytes, exchange=Exchange
+        server=Server,
+        template=HeadTemplate,
+        request=bytes,
+        body_at=Py_ssize_t,
+        exchange=Exchange,
     )
-    cpdef _hand_over(self, look, shown)
+    cpdef look_closer(self, bytes request_id, tuple question, look)
+    cpdef break_off(self, fault, bytes request_id=*)
     cpdef Exchange _open_exchange(self, Plan plan, HeadTemplate template=*)
     cpdef Exchange _taken_up(self)
     @cython.locals(server=Server, own=SocketTransport, answer=bytes)

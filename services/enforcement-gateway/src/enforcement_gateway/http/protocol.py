@@ -22,7 +22,7 @@ from enforcement_gateway.http.responses import CONTINUE, denial
 from enforcement_gateway.http.server import LINGER_SECONDS, Server
 from enforcement_gateway.sockets.transport import SocketTransport, own_or_none
 from enforcement_gateway.upstream.answers import AnswerHead, AnswerSource, KnownHead
-from tollgate.oauth.access_tokens import UnverifiedAccessToken, VerifiedAccessToken
+from tollgate.oauth.access_tokens import UnverifiedAccessToken
 
 MAX_PIPELINED = 64 * 1024
 """Octets that are read ahead of the answer under way."""
@@ -57,7 +57,6 @@ class ServerConnection(Connection):
 
     __slots__ = (
         "_advancing",
-        "_body_at",
         "_buffer",
         "_chunks",
         "_ended",
@@ -77,7 +76,6 @@ class ServerConnection(Connection):
         "_state",
         "_template",
         "_transport",
-        "_unsettled",
         "deadline",
     )
 
@@ -88,8 +86,6 @@ class ServerConnection(Connection):
         self._buffer = b""
         self._exchange: Exchange | None = None
         self._request_id = b""
-        self._unsettled = b""  # a whole request, until its signature was looked at
-        self._body_at = 0  # of it
         self._template: HeadTemplate | None = None
         self._patience = PATIENCE_WITH_TEMPLATES
         self._own_transport: SocketTransport | None = None
@@ -218,6 +214,8 @@ class ServerConnection(Connection):
             self._transport.abort()
         elif self._state == _HEAD and not self._buffer:
             self._close()  # idle, as both sides may end at any time
+        elif self._state == _BUSY:
+            self.deadline = _FOREVER  # it came in time: a signature is looked at
         else:
             self._refuse(Reason.REQUEST_TOO_SLOW)
 
@@ -310,7 +308,7 @@ class ServerConnection(Connection):
         own = self._own_transport
         if own is not None:
             own.write_now(answer)
-        else:
+        elif not self._transport.is_closing():
             self._transport.write(answer)
         if not self.is_congested:
             self.deadline = idle_until
@@ -333,58 +331,26 @@ class ServerConnection(Connection):
         question: Question,
         look: Reason | UnverifiedAccessToken | None,
     ) -> None:
-        """Have the signature looked at, if that is what is missing, or an exchange."""
+        """Have an exchange go on with a plain request."""
         if self._state == _CLOSED:
             return  # the client left
         self._skipped_line = False
         self._patience = PATIENCE_WITH_TEMPLATES
-        shown, self._unsettled, self._body_at = question
+        shown, request, body_at = question
         self._request_id = request_id
         self.deadline = _FOREVER
-        if isinstance(shown, bytes) and isinstance(look, UnverifiedAccessToken):
-            self._server.signatures.add(self, shown, look)
-        else:
-            self._hand_over(look, shown)
-
-    def settled(self, shown: VerifiedAccessToken | Reason) -> None:
-        """The signature was looked at: a no is asked about by the view of now."""
-        if self._state == _CLOSED:
-            return  # the client left
-        template = self._template
-        assert template is not None  # noqa: S101 - it does not change while busy
-        try:
-            if isinstance(shown, Reason) and not self._transport.is_closing():
-                question = (shown, self._unsettled, self._body_at)
-                self._unsettled = b""
-                strangers = self._server.strangers
-                strangers.ask(question, self, template, self._request_id)
-            else:
-                self._hand_over(None, shown)
-        except Exception as fault:  # noqa: BLE001 - others were verified with it
-            self.break_off(fault)
-
-    def _hand_over(
-        self,
-        look: Reason | UnverifiedAccessToken | None,
-        shown: bytes | VerifiedAccessToken | Reason,
-    ) -> None:
-        """Have an exchange go on with a plain request.
-
-        `shown` is its token, or what that was found to be, `look` what the gate said.
-        """
-        request, self._unsettled = self._unsettled, b""
         server, template = self._server, self._template
         assert template is not None  # noqa: S101 - it does not change while busy
         # Other heads may have filled its holes since.
         template.fit(request, server.gate.remembered)
         self._exchange = exchange = Exchange(
-            server, self, template.plan, self._request_id, template
+            server, self, template.plan, request_id, template
         )
         exchange.token = shown
-        exchange.run_plain(request[self._body_at :], look)
+        exchange.run_plain(request[body_at:], look)
 
-    def break_off(self, fault: Exception) -> None:
-        tell_of_fault(self._request_id, fault)
+    def break_off(self, fault: Exception, request_id: bytes = b"") -> None:
+        tell_of_fault(request_id or self._request_id, fault)
         if self._state != _CLOSED:
             self.break_answer()
 

@@ -16,7 +16,7 @@ cdef class Stranger(Answers):
     cpdef bint turn_away(self, bytes answer, double idle_until) except -1
     cpdef look_closer(self, bytes request_id, tuple question, look)
     cpdef read_alone(self, bytes request)
-    cpdef break_off(self, fault)
+    cpdef break_off(self, fault, bytes request_id=*)
 
 
 cdef class Strangers:
@@ -25,9 +25,11 @@ cdef class Strangers:
     cdef readonly list asked
     cdef readonly list unread
 
-    cpdef ask(
-        self, tuple question, Stranger one, HeadTemplate template, bytes request_id=*
+    cpdef ask(self, tuple question, Stranger one, HeadTemplate template)
+    @cython.locals(
+        request=bytes, at=Py_ssize_t, one=Stranger, template=HeadTemplate
     )
+    cpdef settled(self, tuple asked, outcome)
     cpdef begin(self, bytes request, Stranger one, HeadTemplate template)
     cdef _come(self)
     @cython.locals(asked=list)
@@ -43,10 +45,11 @@ cdef class Strangers:
     cdef _read(self)
     @cython.locals(question=tuple, one=Stranger, template=HeadTemplate, request_id=bytes)
     cdef _pass_on(self, tuple each, look)
-    cdef _break_off(self, Stranger one, fault)
+    cdef _break_off(self, Stranger one, fault, bytes request_id=*)
     cdef _have_read(self, bytes request, Stranger one, HeadTemplate template)
     @cython.locals(
         looks=list,
+        unsettled=list,
         each=tuple,
         question=tuple,
         one=Stranger,

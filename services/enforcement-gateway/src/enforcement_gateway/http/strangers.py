@@ -7,7 +7,7 @@ written before (ADR 35).
 
 from itertools import groupby, repeat
 from operator import itemgetter
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from enforcement_gateway.domain.authorization import KnownToken
 from enforcement_gateway.domain.denials import Reason
@@ -18,7 +18,8 @@ from enforcement_gateway.http.responses import PreparedDenial
 from enforcement_gateway.turns import turn
 from enforcement_gateway.upstream.answers import Answers
 from enforcement_gateway.upstream.forwarding import Peer
-from tollgate.oauth.access_tokens import UnverifiedAccessToken
+from enforcement_gateway.verification import Unsettled
+from tollgate.oauth.access_tokens import UnverifiedAccessToken, VerifiedAccessToken
 
 if TYPE_CHECKING:
     from enforcement_gateway.http.server import Server
@@ -51,15 +52,15 @@ class Stranger(Answers):
         """Read it as any other: it is not like the one before, or it may be let in."""
         raise NotImplementedError
 
-    def break_off(self, fault: Exception) -> None:
+    def break_off(self, fault: Exception, request_id: bytes = b"") -> None:
         """There will be no answer, because of a fault of ours. Must not raise."""
         raise NotImplementedError
 
 
-Asked: TypeAlias = tuple[Question, Stranger, HeadTemplate, bytes]
-"""What is asked about one, whose it is, the template that its head fits, and its id.
+Asked: TypeAlias = tuple[Question, Stranger, HeadTemplate]
+"""What is asked about one, whose it is, and the template that its head fits.
 
-That is empty until it was looked at once, and then it is counted.
+It is counted, and has an id, when it is told what became of it.
 """
 
 
@@ -76,17 +77,11 @@ class Strangers:
         self.asked: list[Asked] = []
         self.unread: list[tuple[bytes, Stranger, HeadTemplate]] = []
 
-    def ask(
-        self,
-        question: Question,
-        one: Stranger,
-        template: HeadTemplate,
-        request_id: bytes = b"",
-    ) -> None:
+    def ask(self, question: Question, one: Stranger, template: HeadTemplate) -> None:
         """Add one whose head was read, behind all that came before it."""
         if self.unread:
             self._read()
-        self.asked.append((question, one, template, request_id))
+        self.asked.append((question, one, template))
         if len(self.asked) == 1:
             self._come()
 
@@ -120,7 +115,7 @@ class Strangers:
             tokens = template.tokens_of(requests) if is_small else None
             if tokens is not None:
                 questions = zip(tokens, requests, repeat(template.body_at))
-                self.asked += zip(questions, ones, repeat(template), repeat(b""))
+                self.asked += zip(questions, ones, repeat(template))
                 continue
             for request, one in zip(requests, ones, strict=True):
                 self._have_read(request, one, template)
@@ -134,6 +129,7 @@ class Strangers:
             looks = [None] * len(asked)
         counters, refusals = server.counters, server.refusals
         ids, idle_until = server.request_ids, server.idle_until
+        unsettled: list[Unsettled] = []
         template: HeadTemplate | None = None
         last: object = None
         answer: PreparedDenial | None = None
@@ -141,8 +137,11 @@ class Strangers:
         id_size = 0
         told = 0  # with that answer
         for look, each in zip(looks, asked, strict=True):
-            question, one, its_template, request_id = each
+            question, one, its_template = each
             if look is not last or its_template is not template:
+                if isinstance(look, UnverifiedAccessToken):
+                    unsettled.append((self, each, cast("bytes", question[0]), look))
+                    continue
                 if answer is not None and told:
                     counters.count_denied(answer.reason, told)
                 template, last, told = its_template, look, 0
@@ -153,9 +152,8 @@ class Strangers:
             if answer is None:
                 self._pass_on(each, look)
                 continue
-            if not request_id:
-                request_id = next(ids)
-                counters.requests += 1
+            request_id = next(ids)
+            counters.requests += 1
             try:
                 if id_size != len(request_id) or not one.turn_away(
                     request_id.join(around_ids), idle_until
@@ -163,7 +161,7 @@ class Strangers:
                     one.look_closer(request_id, question, answer.reason)
                     continue
             except Exception as fault:  # noqa: BLE001 - the others have their answers
-                self._break_off(one, fault)
+                self._break_off(one, fault, request_id)
                 continue
             told += 1
             if refusals.lines_left:
@@ -173,20 +171,37 @@ class Strangers:
                 refusals.left_out += 1
         if answer is not None and told:
             counters.count_denied(answer.reason, told)
+        if unsettled:
+            server.signatures.add(unsettled)
+
+    def settled(
+        self, asked: Asked, outcome: VerifiedAccessToken | Reason | Exception
+    ) -> None:
+        """The signature of one was looked at: a no is asked about by the view of now.
+
+        What has come for it since stays where it is: it is under way until then.
+        """
+        (_, request, at), one, template = asked
+        if isinstance(outcome, Reason):
+            self.ask((outcome, request, at), one, template)
+        elif isinstance(outcome, Exception):
+            self._server.counters.requests += 1
+            one.break_off(outcome, next(self._server.request_ids))
+        else:
+            self._pass_on(((outcome, request, at), one, template), None)
 
     def _pass_on(self, each: Asked, look: Look) -> None:
         """Have one go on who is not refused from what is ready."""
-        question, one, template, request_id = each
+        question, one, template = each
         if isinstance(look, KnownToken):
             self._have_read(question[1], one, template)
             return
-        if not request_id:
-            request_id = next(self._server.request_ids)
-            self._server.counters.requests += 1
+        request_id = next(self._server.request_ids)
+        self._server.counters.requests += 1
         try:
             one.look_closer(request_id, question, look)
         except Exception as fault:  # noqa: BLE001 - the others have their answers
-            self._break_off(one, fault)
+            self._break_off(one, fault, request_id)
 
     def _have_read(self, request: bytes, one: Stranger, template: HeadTemplate) -> None:
         template.refused_size = 0  # or it would come back as one that is unread
@@ -195,11 +210,13 @@ class Strangers:
         except Exception as fault:  # noqa: BLE001 - the others have their answers
             self._break_off(one, fault)
 
-    def _break_off(self, one: Stranger, fault: Exception) -> None:
+    def _break_off(
+        self, one: Stranger, fault: Exception, request_id: bytes = b""
+    ) -> None:
         """End one for a fault of ours; without a turn whoever called hears of it."""
         if not self._turn.is_under_way:
             raise fault
-        one.break_off(fault)
+        one.break_off(fault, request_id)
 
     def _known_denial(self, plan: Plan, look: Look) -> PreparedDenial | None:
         """The answer to such a look, if it was written before and that is all to do."""

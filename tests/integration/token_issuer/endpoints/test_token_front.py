@@ -3,6 +3,7 @@
 import gc
 import time
 from collections.abc import AsyncIterator
+from email.utils import formatdate
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -292,6 +293,50 @@ async def test_nobody_waits_any_more_who_was_answered(
             for _ in range(5)
         ]
     assert statuses == [401 if claims else 200] * 5
+
+
+async def test_an_answer_has_the_date_of_when_it_is_sent(
+    issuer: IssuerUnderTest, app: RegisteredApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not of when it was made: the log may take long, and clocks are set by it."""
+    told: list[float] = []
+
+    class LaterAndLater:
+        perf_counter = staticmethod(time.perf_counter)
+
+        @staticmethod
+        def time() -> float:
+            told.append(2**31 + 60.0 * len(told))
+            return told[-1]
+
+    monkeypatch.setattr(token_front, "time", LaterAndLater)
+
+    answer = await ask(issuer, app, PLAIN)
+
+    assert len(told) > 1
+    assert answer["Date"] == formatdate(told[-1], usegmt=True)
+
+
+async def test_patience_does_not_end_with_who_was_answered(
+    issuer: IssuerUnderTest, app: RegisteredApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is answered is held until it is counted, at the end of the turn."""
+    count_all = token_front.TokenFront._count_all
+
+    def count_too_late(front: token_front.TokenFront) -> None:
+        for asking in front._answered:
+            asking.cut_short()
+        count_all(front)
+
+    monkeypatch.setattr(token_front.TokenFront, "_count_all", count_too_late)
+    client = await RawClient.connect(urlsplit(issuer.url).port or 0)
+    try:
+        for _ in range(2):
+            await client.send(PLAIN.octets(app))
+            answer = await client.answer()
+            assert (answer.status, answer["Server"]) == (200, "tollgate")
+    finally:
+        await client.close()
 
 
 async def test_a_token_leaves_nothing_for_the_collector(

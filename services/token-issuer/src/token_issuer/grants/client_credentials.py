@@ -7,7 +7,7 @@ requests.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -51,10 +51,15 @@ class _ScopeNotKnown(NotAtOnce):
     """The app asks for a scope that it did not have when we last heard of it."""
 
 
+def _nothing(_: AccessTokenResponse) -> None:
+    pass
+
+
 class Exchange:
     """A request on its way from an assertion to a token on record.
 
-    `done` is told when it is recorded; until then nobody is told of the `response`.
+    `done` is told when it is recorded; until then nobody is told of the `response` but
+    `prepare`, which makes of it what is sent then.
     """
 
     __slots__ = (
@@ -67,6 +72,7 @@ class Exchange:
         "drafted",
         "form",
         "minted_at",
+        "prepare",
         "response",
         "scopes",
         "signature",
@@ -89,11 +95,13 @@ class Exchange:
         arrived_at: float,
         caller: Caller,
         done: Outcome,
+        prepare: Callable[[AccessTokenResponse], object] = _nothing,
     ) -> None:
         self.form = form
         self.arrived_at = arrived_at
         self.caller = caller
         self.done = done
+        self.prepare = prepare
 
 
 def _new_future() -> "asyncio.Future[Appended]":
@@ -229,3 +237,4 @@ class ClientCredentialsGrant:
             expires_in=token.lifetime,
             scope=exchange.drafted.scope,
         )
+        exchange.prepare(exchange.response)

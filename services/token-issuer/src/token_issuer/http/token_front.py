@@ -5,6 +5,7 @@ alone. Whatever else it would have to wait for, and whatever is not a token, is 
 the application to decide, to answer, to log and to count.
 """
 
+import asyncio
 import time
 from collections.abc import Collection, Mapping
 from email.utils import formatdate
@@ -82,8 +83,9 @@ class TokenFront:
         self._surroundings = surroundings
         self._paths = frozenset(surroundings.paths)
         self._unread = Arrivals(_read_all)
-        self._date_of = -1
+        self._second = -1
         self._date = b""
+        self._answered: list[_Asking] = []
 
     def kind_of(self, head: Head) -> "_Kind | None":
         """A form and no more, on a connection that is kept."""
@@ -106,14 +108,34 @@ class TokenFront:
         """Read it together with all others that arrive now: see `bursts`."""
         self._unread.add(asking)
 
-    def octets_of(self, answer: AccessTokenResponse, request_id: str) -> bytes:
-        """The whole of it, as it is sent."""
+    def answer_of(self, response: AccessTokenResponse, request_id: str) -> "_Answer":
+        """As it is sent, if that is in this second."""
         now = int(time.time())
-        if now != self._date_of:
+        if now != self._second:
             # RFC 9110 §6.6.1; SDKs set their clocks by it.
-            self._date_of, self._date = now, formatdate(now, usegmt=True).encode()
-        body = _encode(answer)
-        return _ANSWER % (request_id.encode(), len(body), self._date, body)
+            self._second, self._date = now, formatdate(now, usegmt=True).encode()
+        body = _encode(response)
+        return _Answer(
+            _ANSWER % (request_id.encode(), len(body), self._date, body), now
+        )
+
+    def count(self, asking: "_Asking") -> None:
+        """Once the log was given what waits for it: its database has nothing to do
+        while answers are sent.
+        """
+        if not self._answered:
+            asyncio.get_running_loop().call_soon(self._count_all)
+        self._answered.append(asking)
+
+    def _count_all(self) -> None:
+        answered, self._answered = self._answered, []
+        for asking in answered:
+            asking.count()
+
+
+class _Answer(NamedTuple):
+    octets: bytes
+    second: int  # of its date, since the epoch
 
 
 def _read_all(askings: "list[_Asking]") -> None:
@@ -155,6 +177,7 @@ class _Asking:
     """
 
     __slots__ = (
+        "_answer",
         "_arrived_at",
         "_body",
         "_connection",
@@ -168,6 +191,7 @@ class _Asking:
         "_surroundings",
     )
 
+    _answer: "_Answer"
     _body: bytes
     _exchange: Exchange
 
@@ -209,33 +233,42 @@ class _Asking:
         except Exception as failure:  # noqa: BLE001 - the application answers it
             self._leave(failure)
             return
-        self._exchange = Exchange(form, self._arrived_at, caller, self)
+        self._exchange = Exchange(form, self._arrived_at, caller, self, self._prepare)
         grant.begin(self._exchange)
+
+    def _prepare(self, response: AccessTokenResponse) -> None:
+        request_id = self._exchange.caller.request_id
+        self._answer = self._front.answer_of(response, request_id)
 
     def done(self) -> bool:
         return self._is_done
 
     def set_result(self, _: Appended) -> None:
-        exchange, around = self._end(), self._surroundings
+        self._is_done = True
+        if self._answer.second != int(time.time()):
+            self._prepare(self._exchange.response)
+        self._front.count(self)
+        self._connection.answer(self._answer.octets)
+
+    def count(self) -> None:
+        """What is left to do for one that was answered."""
+        around = self._surroundings
         around.requests.count(self._kind.path, "POST", "200", self._started)
         around.metrics.count_request("token", "ok")
-        self._connection.answer(
-            self._front.octets_of(exchange.response, exchange.caller.request_id)
-        )
+        self._end()
 
     def set_exception(self, failure: Exception) -> None:
+        self._is_done = True
         self._end()
         self._leave(failure)
 
     def cut_short(self) -> None:
-        self.set_exception(out_of_patience())
+        if not self._is_done:
+            self.set_exception(out_of_patience())
 
-    def _end(self) -> Exchange:
-        self._is_done = True
+    def _end(self) -> None:
         self._surroundings.patience.end(self)
-        exchange = self._exchange
         del self._exchange  # which knows this: there is nothing to collect
-        return exchange
 
     def _leave(self, failure: Exception) -> None:
         if not isinstance(failure, NotAtOnce):

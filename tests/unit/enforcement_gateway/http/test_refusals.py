@@ -492,6 +492,22 @@ class TestSignatures:
         await asyncio.sleep(0)
         assert client.transport.aborted
 
+    async def test_so_it_does_where_nothing_was_made_for_the_request(
+        self, flooded, settled, monkeypatch
+    ) -> None:
+        """It is counted, and told under an id that no other request has."""
+        told = []
+        logger = SimpleNamespace(error=lambda _, **fields: told.append(fields))
+        monkeypatch.setattr(exchange, "logger", logger)
+        assert settled == []
+        last, requests = flooded.last_id, flooded.server.counters.requests
+        flooded.ask()
+        await asyncio.sleep(0)
+        assert flooded.transport.aborted
+        assert flooded.server.counters.requests == requests + 1
+        (fields,) = told
+        assert fields["request_id"] not in (b"", last)
+
     async def test_so_does_one_that_comes_later(self, client, settled) -> None:
         settled.append(VERIFIED)
         client.gate.decide = None

@@ -5,6 +5,7 @@ we never looked at. Work is done in slices so that a large body shares the event
 """
 
 import time
+from functools import partial
 from typing import cast
 
 from zlib_ng import zlib_ng
@@ -24,14 +25,12 @@ SLICE_OF_TIME = 0.001
 _GZIP_ONLY = 16 + zlib_ng.MAX_WBITS
 _BROKEN = cast("type[Exception]", zlib_ng.error)  # its stub has it for an instance
 
+_new_member = partial(zlib_ng._ZlibDecompressor, wbits=_GZIP_ONLY)  # noqa: SLF001
+"""What Python's own zlib has from 3.12 on.
 
-def _new_member() -> zlib_ng._ZlibDecompressor:
-    """What Python's own zlib has from 3.12 on.
-
-    It makes room for a whole slice at once, where `decompressobj` begins with 16 KB,
-    and copies at each doubling.
-    """
-    return zlib_ng._ZlibDecompressor(wbits=_GZIP_ONLY)  # type: ignore[no-untyped-call] # noqa: SLF001
+It makes room for a whole slice at once, where `decompressobj` begins with 16 KB, and
+copies at each doubling.
+"""
 
 
 def inflated_at_once(deflated: bytes, limit: int) -> bytes | None:

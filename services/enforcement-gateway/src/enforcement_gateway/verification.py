@@ -128,7 +128,7 @@ class Verifier:
         return verified
 
 
-MAX_AT_ONCE = 32
+MAX_AT_ONCE = 16
 """Signatures before others get their turn on the loop: a few milliseconds."""
 
 AboutT_contra = TypeVar("AboutT_contra", contravariant=True)

@@ -91,6 +91,8 @@ async def _measure(
         async for each in run_cases(cases, bench):
             _report(format_progress(each))
             finished.append(each)
+        names = [case.name for case in cases]
+        finished.sort(key=lambda each: names.index(each.name))
         return _outcome_of(bench, finished)
 
 

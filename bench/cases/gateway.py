@@ -5,12 +5,14 @@ With the cache of verified tokens, and with every token verified at every reques
 
 from bench.gateway.contest import all_given, contest, row, warm_up
 from bench.gateway.modes import chosen_modes
-from bench.gateway.site import open_site
+from bench.gateway.site import open_gateways, open_site
 from bench.measuring.context import Bench
 from bench.measuring.figures import Row, ratio_at_least
 from bench.traffic.wrk import same
 
 NGINX, HAPROXY = "nginx", "HAProxy"
+TIMES = 2
+"""Twice as many rounds as elsewhere: the most important number is to be steady."""
 FEW = 3  # rounds of what is stated only
 
 
@@ -18,10 +20,8 @@ async def run(bench: Bench) -> list[Row]:
     site = await bench.shared(open_site)
     modes = chosen_modes(bench)
     load = same(bench, "one token", site.request())
-    async with (
-        site.gateways(modes) as remembering,
-        site.gateways(modes, REMEMBERED_TOKENS="0") as forgetting,
-    ):
+    remembering = await bench.shared(open_gateways)
+    async with site.gateways(modes, REMEMBERED_TOKENS="0") as forgetting:
         with site.haproxy() as haproxy, site.nginx() as nginx:
             ports: dict[str, int] = {
                 **{mode.value: each.port for mode, each in remembering.items()},
@@ -30,9 +30,7 @@ async def run(bench: Bench) -> list[Row]:
             }
             contenders = all_given(load, ports)
             await warm_up(bench, contenders)
-            measured = await contest(
-                bench, contenders, seconds=bench.pick(full=2, quick=1)
-            )
+            measured = await contest(bench, contenders, times=TIMES)
             ports = {
                 **{mode.value: each.port for mode, each in forgetting.items()},
                 HAPROXY: haproxy.rs256_port,

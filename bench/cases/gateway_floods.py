@@ -22,8 +22,8 @@ from bench.gateway.forgeries import (
     WRONG_AUDIENCE,
     Flood,
 )
-from bench.gateway.modes import Mode, chosen_modes
-from bench.gateway.site import Site, open_site
+from bench.gateway.modes import Mode
+from bench.gateway.site import Site, open_gateways, open_site
 from bench.measuring.context import Bench
 from bench.measuring.failures import CannotMeasure, rows_or_reason
 from bench.measuring.figures import Figure, Row, Target, ratio_at_least
@@ -51,19 +51,18 @@ FEW = 3  # rounds: what is refused hardly varies
 
 async def run(bench: Bench) -> list[Row]:
     site = await bench.shared(open_site)
-    modes = chosen_modes(bench)
+    gateways = await bench.shared(open_gateways)
+    ports = {mode: gateway.port for mode, gateway in gateways.items()}
     rows = []
     with site.haproxy() as haproxy:
-        async with site.gateways(modes) as gateways:
-            ports = {mode: gateway.port for mode, gateway in gateways.items()}
-            for flood in FLOODS:
-                rows += await rows_or_reason(
-                    flood.name, _refused(site, flood, ports, haproxy)
-                )
-            for flood, algorithm, target in bench.pick(full=FORGED, quick=FORGED[:1]):
-                rows += await rows_or_reason(
-                    flood.name, _verified(site, flood, ports, algorithm, target)
-                )
+        for flood in FLOODS:
+            rows += await rows_or_reason(
+                flood.name, _refused(site, flood, ports, haproxy)
+            )
+    for flood, algorithm, target in bench.pick(full=FORGED, quick=FORGED[:1]):
+        rows += await rows_or_reason(
+            flood.name, _verified(site, flood, ports, algorithm, target)
+        )
     return rows
 
 

@@ -1,6 +1,7 @@
 """Requests that differ, and many connections: beside nginx on the same load."""
 
 from bench.gateway.beside_nginx import Subject, rows_beside_nginx
+from bench.gateway.modes import chosen_modes
 from bench.gateway.site import Site, open_site
 from bench.measuring.context import Bench
 from bench.measuring.figures import Row, ratio_at_least
@@ -15,9 +16,10 @@ UPSTREAM_CONNECTIONS = 1_024  # as many as nginx keeps
 
 async def run(bench: Bench) -> list[Row]:
     site = await bench.shared(open_site)
-    return await rows_beside_nginx(
-        site, _subjects(site), UPSTREAM_CONNECTIONS=str(UPSTREAM_CONNECTIONS)
-    )
+    async with site.gateways(
+        chosen_modes(bench), UPSTREAM_CONNECTIONS=str(UPSTREAM_CONNECTIONS)
+    ) as gateways:
+        return await rows_beside_nginx(site, gateways, _subjects(site))
 
 
 def _subjects(site: Site) -> list[Subject]:

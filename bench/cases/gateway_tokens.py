@@ -1,8 +1,7 @@
 """Many live tokens in rotation, beside one: what the cache of verified tokens costs."""
 
 from bench.gateway.contest import Contender, contest, offer_each, row
-from bench.gateway.modes import chosen_modes
-from bench.gateway.site import open_site
+from bench.gateway.site import open_gateways, open_site
 from bench.measuring.context import Bench
 from bench.measuring.figures import Row, ratio_at_least
 from bench.traffic.wrk import rotating
@@ -13,20 +12,19 @@ TARGET = ratio_at_least(0.9)
 
 async def run(bench: Bench) -> list[Row]:
     site = await bench.shared(open_site)
-    modes = chosen_modes(bench)
     count = bench.pick(full=TOKENS, quick=FEWER)
     tokens = [site.token(site.es256) for _ in range(count)]
     # Both from a list that was made before: a request put together while the load
     # runs would be a third dearer for the core that sends than one that is ready.
     one = rotating(bench, "one ES256 token", [site.request(tokens[0])])
     many = rotating(bench, f"{count} tokens", map(site.request, tokens))
-    async with site.gateways(modes) as gateways:
-        ports = {mode: gateway.port for mode, gateway in gateways.items()}
-        many_tokens = {f"{mode}, many": Contender(many, ports[mode]) for mode in modes}
-        one_token = {f"{mode}, one": Contender(one, ports[mode]) for mode in modes}
-        for each in many_tokens.values():
-            await _verify_all(bench, each, count)
-        measured = await contest(bench, many_tokens | one_token)
+    gateways = await bench.shared(open_gateways)
+    ports = {mode: gateway.port for mode, gateway in gateways.items()}
+    many_tokens = {f"{mode}, many": Contender(many, ports[mode]) for mode in gateways}
+    one_token = {f"{mode}, one": Contender(one, ports[mode]) for mode in gateways}
+    for each in many_tokens.values():
+        await _verify_all(bench, each, count)
+    measured = await contest(bench, many_tokens | one_token)
     return [
         row(
             f"{count:,} live tokens in rotation",
@@ -36,7 +34,7 @@ async def run(bench: Bench) -> list[Row]:
             peer="itself with one",
             target=TARGET,
         )
-        for mode in modes
+        for mode in gateways
     ]
 
 

@@ -62,7 +62,7 @@ async def _rows(
     ours, theirs = [], []
     for _ in range(rounds):
         ours.append(await _revoke_some(site, probes, each))
-        theirs.append([await _rested(messenger) for _ in range(each)])
+        theirs.append([await _rested(messenger) for _ in range(each // 2)])
     return [
         Row(
             what=f"revoked until refused by each of {WORKERS} workers, {when}",

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -77,27 +77,14 @@ async def run(bench: Bench) -> list[Row]:
                 await workers[name].line(), type=Started
             )
             await workers[name].line()
-        decided = await _often(
-            bench, {name: worker.decide for name, worker in workers.items()}
+        # In the third of a second of a round a machine is as quick as it happens to be.
+        decided = await bench.alternate(
+            {name: worker.decide for name, worker in workers.items()}, times=TIMES
         )
         anew = await bench.alternate(
             {name: worker.decide_anew for name, worker in workers.items()}
         )
     return _rows(large, decided, anew, of_large, started["large"])
-
-
-async def _often(
-    bench: Bench, workers: Mapping[str, Callable[[], Awaitable[float]]]
-) -> dict[str, list[float]]:
-    """Several times as many rounds as of other things: each takes a third of a second.
-
-    In so short a time a machine is as quick as it happens to be.
-    """
-    measured: dict[str, list[float]] = {name: [] for name in workers}
-    for _ in range(TIMES):
-        for name, rounds in (await bench.alternate(workers)).items():
-            measured[name] += rounds
-    return measured
 
 
 def _rows(

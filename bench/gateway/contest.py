@@ -46,9 +46,13 @@ async def contest(
     *,
     seconds: float = 1,
     usual_rounds: int = ROUNDS,
+    times: int = 1,
     check: Check = Answers.require_passed,
 ) -> dict[str, list[Answers]]:
-    """What each was answered in each round, all of it checked."""
+    """What each was answered in each round, all of it checked.
+
+    How many rounds: as `Bench.alternate` says.
+    """
 
     def measure(name: str, each: Contender) -> Callable[[], Awaitable[Answers]]:
         async def answers() -> Answers:
@@ -60,6 +64,7 @@ async def contest(
     return await bench.alternate(
         {name: measure(name, each) for name, each in contenders.items()},
         usual=usual_rounds,
+        times=times,
     )
 
 

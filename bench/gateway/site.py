@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanag
 import aiohttp
 
 from bench import ROOT
-from bench.gateway.modes import Mode, require_mode
+from bench.gateway.modes import Mode, chosen_modes, require_mode
 from bench.measuring.context import Bench
 from bench.measuring.cores import pin
 from bench.measuring.failures import CannotMeasure
@@ -179,3 +179,14 @@ async def open_site(bench: Bench) -> AsyncIterator[Site]:
                 upstream=upstream,
                 amqp_url=virtual_host.url_of("enforcement-gateway"),
             )
+
+
+@asynccontextmanager
+async def open_gateways(bench: Bench) -> AsyncIterator[dict[Mode, GatewayProcess]]:
+    """One of each mode to measure, set as one is that nobody has set.
+
+    Started once, for all cases that ask for no other settings.
+    """
+    site = await bench.shared(open_site)
+    async with site.gateways(chosen_modes(bench)) as gateways:
+        yield gateways

@@ -71,14 +71,16 @@ class Bench:
         contenders: Mapping[str, Callable[[], Awaitable[MeasuredT]]],
         *,
         usual: int = ROUNDS,
+        times: int = 1,
     ) -> dict[str, list[MeasuredT]]:
         """Measure each contender in turn, round by round.
 
         `usual` is for what is steady or long: the rounds of a full run, unless their
-        number was asked for.
+        number was asked for. `times` is for what is short or decides much: so many
+        times the rounds there are of other things.
         """
         rounds = min(self.rounds, usual) if self.rounds <= ROUNDS else self.rounds
-        return await alternate(contenders, rounds)
+        return await alternate(contenders, times * rounds)
 
     async def shared(
         self, open_: Callable[["Bench"], AbstractAsyncContextManager[SharedT]]

@@ -16,7 +16,7 @@ from bench.scale.views import snapshot_of, view_of
 from tollgate.testing.keys import signing_key
 
 TICK = 0.0005
-WRITES = 3
+WRITES = 2
 SIGNING_KEY = "signing-key.pem"
 
 

@@ -66,6 +66,19 @@ async def test_what_one_case_cannot_do_stops_no_other(
     assert "KeyError" in said[0]
 
 
+async def test_cases_with_a_limit_on_a_time_go_first(bench: Bench) -> None:
+    cases = [
+        Case("a ratio", "", works),
+        Case("a time", "", works, has_limits=True),
+        Case("another ratio", "", works),
+        Case("another time", "", works, has_limits=True),
+    ]
+
+    run = [outcome.name async for outcome in run_cases(cases, bench)]
+
+    assert run == ["a time", "another time", "a ratio", "another ratio"]
+
+
 async def test_contenders_take_turns() -> None:
     turns = []
 
@@ -81,6 +94,15 @@ async def test_contenders_take_turns() -> None:
 
     assert turns == ["ours", "theirs", "ours", "theirs"]
     assert measured == {"ours": [1.0, 1.0], "theirs": [2.0, 2.0]}
+
+
+async def test_what_decides_much_is_measured_several_times_as_often(
+    bench: Bench,
+) -> None:
+    async def ours() -> float:
+        return 1.0
+
+    assert await bench.alternate({"ours": ours}, times=3) == {"ours": [1.0, 1.0, 1.0]}
 
 
 def test_a_quick_run_picks_less(bench: Bench) -> None:

@@ -1,7 +1,7 @@
 """A Postgres as `make run` starts it, with logs in it."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from bench.measuring.context import Bench
 from local_stack.databases import temporary_database
@@ -12,13 +12,22 @@ from tollgate.migrations import event_log_migrations, migrate
 LOGS = ("registry", "tokens")
 
 
-@asynccontextmanager
-async def logs_of(bench: Bench) -> AsyncIterator[tuple[str, Connection]]:
-    """URL of a database with empty `LOGS`, and a connection to it; fsync is on."""
-    server = Postgres(bench.folder / "postgres-of-logs", ledger=bench.ledger)
+@contextmanager
+def postgres_for(bench: Bench, whom: str) -> Iterator[str]:
+    """The URL of a server of its own; fsync is on."""
+    server = Postgres(bench.folder / f"postgres-for-{whom}", ledger=bench.ledger)
     server.start()
     try:
-        async with temporary_database(server.url) as database:
+        yield server.url
+    finally:
+        server.discard()
+
+
+@asynccontextmanager
+async def logs_of(bench: Bench) -> AsyncIterator[tuple[str, Connection]]:
+    """URL of a database with empty `LOGS`, and a connection to it."""
+    with postgres_for(bench, "logs") as url:
+        async with temporary_database(url) as database:
             connection = await connect(database.url, application_name="bench")
             try:
                 for log in LOGS:
@@ -26,8 +35,6 @@ async def logs_of(bench: Bench) -> AsyncIterator[tuple[str, Connection]]:
                 yield database.url, connection
             finally:
                 await connection.close()
-    finally:
-        server.discard()
 
 
 async def have_recycled_wal(connection: Connection, segments: int) -> None:
@@ -35,6 +42,7 @@ async def have_recycled_wal(connection: Connection, segments: int) -> None:
 
     A server that has been through some checkpoints writes into WAL segments that it
     used before. A new one makes each of them, and every caller waits some 30 ms for it.
+    `segments`: of 16 MB, at least as many as are written then.
     """
     await connection.execute("SET statement_timeout = 0")
     for _ in range(segments):

@@ -3,25 +3,24 @@
 import base64
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
     asynccontextmanager,
-    contextmanager,
 )
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import aiohttp
 
+from bench.logs.server import have_recycled_wal, postgres_for
 from bench.measuring.context import Bench
 from bench.measuring.failures import CannotMeasure
 from bench.measuring.programs import Program
 from bench.tokens.assertions import Endpoint
 from local_stack.databases import temporary_database
 from local_stack.ports import free_ports
-from local_stack.postgres import Postgres
 from token_issuer.metadata import JWKS
 from token_issuer.schemas import migrate_database
 from token_issuer.testing.issuer import IssuerUnderTest
@@ -34,7 +33,7 @@ from tollgate.oauth.jwks import parse_jwk_set
 _SETTINGS = "TOKEN_ISSUER_"
 
 _WAL_FILES = 16
-"""Of 16 MB: more than a run of the case writes."""
+"""More than a run of the case writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,40 +74,17 @@ class Issuer:
             raise CannotMeasure(f"{tokens} tokens were given, {recorded} recorded")
 
 
-@contextmanager
-def _postgres(bench: Bench) -> Iterator[str]:
-    """The URL of a server as `make run` starts it."""
-    server = Postgres(bench.folder / "postgres-of-issuer", ledger=bench.ledger)
-    server.start()
-    try:
-        yield server.url
-    finally:
-        server.discard()
-
-
-async def _recycle_wal(url: str) -> None:
-    """Bring a new server to where one is that has run for a while.
-
-    It writes its log into files that it has used before. To make each of them, as a new
-    server does, takes tens of milliseconds.
-    """
-    connection = await connect(url, application_name="bench")
-    try:
-        for _ in range(_WAL_FILES):
-            await connection.execute("SELECT pg_logical_emit_message(false, '', '')")
-            await connection.execute("SELECT pg_switch_wal()")
-        await connection.execute("CHECKPOINT")
-    finally:
-        await connection.close()
-
-
 @asynccontextmanager
 async def open_issuer(bench: Bench) -> AsyncIterator[Issuer]:
     """On the core of the program under test; its registry is a stand-in, in here."""
     (port,) = free_ports(1)
     issuer = f"http://127.0.0.1:{port}"
-    with _postgres(bench) as postgres_url:
-        await _recycle_wal(postgres_url)
+    with postgres_for(bench, "issuer") as postgres_url:
+        connection = await connect(postgres_url, application_name="bench")
+        try:
+            await have_recycled_wal(connection, _WAL_FILES)
+        finally:
+            await connection.close()
         async with (
             temporary_database(postgres_url) as database,
             temporary_database(postgres_url) as registry_database,

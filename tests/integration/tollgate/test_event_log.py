@@ -374,6 +374,43 @@ class TestCallsInFlight:
             *range(2, WORTH_ANOTHER_CALL + 1)
         ]
 
+    async def test_what_was_packed_ahead_is_sent_only_if_it_is_what_waits(
+        self, log: EventLog, db: Connection
+    ) -> None:
+        given_up, *others = [Learned() for _ in range(4)]
+        async with db.transaction():
+            await db.execute("SELECT * FROM registry.head FOR UPDATE")
+            log.submit(group("a-1"), others[0])
+            await waiting_appends(db, at_least=1)
+            log.submit(group("a-2"), given_up)
+            log.submit(group("a-3", "a-4"), others[1])
+            await log.head()  # a round trip, in which both were packed
+            given_up.learned = LookupError("the caller has gone")
+            log.submit(group("a-5"), others[2])
+        await until(lambda: all(each.done() for each in others), within=5)
+        assert [each.learned for each in others] == [
+            Appended(1, 1),
+            Appended(2, 3),
+            Appended(4, 4),
+        ]
+        assert not await log.load("a-2")
+        assert (await log.verify()).position == 4
+
+    async def test_one_that_cannot_be_packed_ahead_fails_its_own_caller_alone(
+        self, log: EventLog, db: Connection
+    ) -> None:
+        first, odd, last = outcomes = [Learned() for _ in range(3)]
+        async with db.transaction():
+            await db.execute("SELECT * FROM registry.head FOR UPDATE")
+            log.submit(group("a-1"), first)
+            await waiting_appends(db, at_least=1)
+            log.submit(group("a\n2"), odd)
+            log.submit(group("a-3"), last)
+            await log.head()  # a round trip, in which they would have been packed
+        await until(lambda: all(each.done() for each in outcomes), within=5)
+        assert isinstance(odd.learned, ValueError)
+        assert (first.learned, last.learned) == (Appended(1, 1), Appended(2, 2))
+
     async def test_who_awaits_one_append_before_the_next_sees_them_in_order(
         self, log: EventLog
     ) -> None:

@@ -10,7 +10,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import asyncpg
 import msgspec
@@ -93,7 +93,7 @@ class _Waiting(msgspec.Struct, eq=False):
         return self.encoded.group.command_id is not None
 
     def settle(self, found: Appended | Exception) -> None:
-        if self.is_over:
+        if self.told or self.outcome.done():
             return
         self.told = True
         try:
@@ -116,6 +116,16 @@ class _Waiting(msgspec.Struct, eq=False):
         )
 
 
+class _Packed(NamedTuple):
+    """The arguments of a call for just these groups."""
+
+    groups: list[_Waiting]
+    arguments: list[Any]
+
+
+_NOTHING_PACKED = _Packed([], [])
+
+
 class GroupCommitter:
     """Appends for one log. At least one `run` must be running while `append` is called.
 
@@ -134,6 +144,7 @@ class GroupCommitter:
         self._lanes = 0
         self._idle: list[_Lane] = []
         self._in_flight: list[list[_Waiting]] = []
+        self._packed = _NOTHING_PACKED  # ahead, for the next call
         self._sweep: asyncio.TimerHandle | None = None
 
     async def append(self, group: AppendGroup) -> Appended:
@@ -152,6 +163,8 @@ class GroupCommitter:
         loop = asyncio.get_running_loop()
         waiting = _Waiting(encode_group(group), loop.time() + DEADLINE, outcome)
         self._waiting.append(waiting)
+        if self._in_flight and len(self._waiting) == 1:
+            loop.call_soon(self._pack_ahead)
         if self._sweep is None:
             self._sweep = loop.call_at(waiting.deadline, self._tell_who_waits_too_long)
         self._wake_a_lane()
@@ -182,6 +195,12 @@ class GroupCommitter:
         all_rest = len(self._idle) == self._lanes
         if self._idle and (all_rest or len(self._waiting) >= WORTH_ANOTHER_CALL):
             self._idle.pop().wake.set()
+
+    def _pack_ahead(self) -> None:
+        """While the database has a call: it would wait for what is done after it."""
+        if self._in_flight and len(self._waiting) < WORTH_ANOTHER_CALL:
+            with contextlib.suppress(ValueError):  # that it cannot be is told in turn
+                self._packed = _pack([*self._waiting])
 
     async def _rest(self, lane: "_Lane") -> None:
         lane.wake.clear()
@@ -214,12 +233,13 @@ class GroupCommitter:
         finally:
             self._in_flight.remove(batch)
 
-    async def _commit(self, lane: "_Lane", batch: Sequence[_Waiting]) -> None:
+    async def _commit(self, lane: "_Lane", batch: list[_Waiting]) -> None:
         """Settle every group of `batch`, trying again where that is safe."""
         try:
             while batch := [each for each in batch if not each.is_over]:
                 try:
                     await self._send(lane, batch)
+                    batch = []  # all of them are told
                 except _TryAgain as trouble:
                     await self._pause(trouble, batch)
                 except (asyncpg.PostgresError, ValueError) as error:
@@ -228,14 +248,16 @@ class GroupCommitter:
             for each in batch:
                 each.give_up()
 
-    async def _send(self, lane: "_Lane", batch: Sequence[_Waiting]) -> None:
+    async def _send(self, lane: "_Lane", batch: list[_Waiting]) -> None:
         connection = await lane.connected()
         retried = {each for each in batch if each.sent}
-        arguments = arguments_of([each.encoded for each in batch])
+        packed, self._packed = self._packed, _NOTHING_PACKED
+        if packed.groups != batch:
+            packed = _pack(batch)
         for each in batch:
             each.sent = True
         try:
-            (answer,) = await connection.fetch(self._call, *arguments)
+            (answer,) = await connection.fetch(self._call, *packed.arguments)
         except UNDONE as error:
             for each in batch:
                 each.sent = each in retried
@@ -326,6 +348,10 @@ class _Lane:
             with contextlib.suppress(Exception):
                 self._connection.terminate()
             self._connection = None
+
+
+def _pack(groups: list[_Waiting]) -> _Packed:
+    return _Packed(groups, arguments_of([each.encoded for each in groups]))
 
 
 def _settle_all_as_appended(batch: Iterable[_Waiting], before: int) -> None:

@@ -357,6 +357,21 @@ class TestAProcessThatStoodStill:
         assert (await client.answer()).status == 200
 
 
+class TestADeadline:
+    async def test_of_an_idle_client_does_not_cut_its_next_request_off(
+        self, gateway, asked_before
+    ):
+        client, request = asked_before
+        gateway.upstream.answering = released = Released(OK)
+        await client.send(request)
+        await gateway.upstream.until(lambda: len(gateway.upstream.requests) == 3)
+        for connection in gateway.server.connections:
+            connection.time_out()
+        released.now.set()
+        assert (await client.answer()).status == 200
+        assert (await client.ask(request)).status == 200
+
+
 class TestBodies:
     async def test_no_larger_one_is_taken_than_at_first(self, make_gateway, token):
         gateway = await make_gateway(limits=Limits(body=1000, sweep_seconds=0.05))

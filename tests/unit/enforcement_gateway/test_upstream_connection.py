@@ -2,6 +2,7 @@
 
 import pytest
 
+from enforcement_gateway.domain.denials import Reason
 from enforcement_gateway.upstream.answers import Answers
 from enforcement_gateway.upstream.connection import Owner, UpstreamConnection
 from tollgate.testing.raw_http import OK
@@ -48,9 +49,6 @@ class Pool(Owner):
     def __init__(self):
         self.idle = []
         self.clock = 0.0
-
-    def give_back(self, connection):
-        self.idle.append(connection)
 
     def lost(self, connection):
         pass
@@ -156,6 +154,28 @@ class TestPausing:
         connection.data_received(b"20000\r\n" + b"x" * 0x20000)
         assert transport.closed
         assert pool.idle == []
+
+
+class TestPatience:
+    async def test_ends_while_an_answer_is_waited_for(self, connected):
+        pool, transport, connection = connected
+        client = CongestedClient()
+        connection.send(b"request", client)
+        connection.time_out()
+        assert client.ended is Reason.UPSTREAM_TIMEOUT
+        assert transport.closed
+        assert pool.idle == []
+
+    async def test_is_not_needed_with_one_that_is_idle(self, connected):
+        pool, transport, connection = connected
+        client = CongestedClient()
+        for turn in range(1, 3):  # the second answer is a known one
+            connection.send(b"request", client)
+            connection.data_received(OK)
+            connection.time_out()
+            assert client.ended == (200, b'{"success": true}')
+            assert not transport.closed
+            assert pool.idle == [connection] * turn
 
 
 class TestIsUsedAgain:

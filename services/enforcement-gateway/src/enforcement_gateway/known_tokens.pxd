@@ -12,7 +12,7 @@ cdef class KnownTokens:
     cdef Py_ssize_t _most
 
     cpdef KnownToken get(self, bytes token)
-    @cython.locals(octets="const char*", known=KnownToken)
+    @cython.locals(octets="const char*", at=Py_ssize_t, known=KnownToken, text=bytes)
     cpdef KnownToken between(self, bytes data, Py_ssize_t start, Py_ssize_t end)
     @cython.locals(known=dict)
     cpdef add(self, bytes token, verified)

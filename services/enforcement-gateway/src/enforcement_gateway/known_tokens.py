@@ -37,10 +37,13 @@ class KnownTokens:
         if not start <= end <= len(data):
             return None
         octets = data  # a pointer, where this is compiled
-        known = self._by_end.get(octets[max(start, end - _SIZE_OF_END) : end])
-        if known is None or len(known.text) != end - start:
+        at = end - _SIZE_OF_END
+        known = self._by_end.get(octets[at:end] if at > start else octets[start:end])
+        if known is None:
             return None
-        return known if pieces.begins(data, known.text, start) else None
+        text = known.text
+        is_that = len(text) == end - start and pieces.begins(data, text, start)
+        return known if is_that else None
 
     def add(self, token: bytes, verified: VerifiedAccessToken) -> None:
         """Forget the older half when full: no bookkeeping at each hit."""

@@ -247,10 +247,10 @@ def read_write_keys_quickly(body: bytes) -> tuple[str, ...] | None:
     """The keys, if no other reader can see others, or None for "ask the rule"."""
     if IS_COMPILED:
         keys = scan_write_keys(body)
-    elif FEWEST_INDEXED <= len(body) <= MOST_INDEXED:
-        keys = index_write_keys(body)
+    elif len(body) < FEWEST_INDEXED or len(body) > MOST_INDEXED:
+        return parse_write_keys(body)
     else:
-        keys = None
+        keys = index_write_keys(body)
     return parse_write_keys(body) if keys is None else keys
 
 

@@ -40,9 +40,6 @@ cdef class KnownToken:
     cdef readonly bytes client_id_octets
     cdef readonly str client_id
     cdef readonly object verified
-    cdef readonly str key
-    cdef readonly frozenset scopes
-    cdef readonly frozenset audiences
 
     cpdef bint is_plainly_timely(self, double now) except -1
     @cython.locals(scope=str)

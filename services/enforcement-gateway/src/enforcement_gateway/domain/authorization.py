@@ -280,17 +280,14 @@ class KnownToken:
     """
 
     __slots__ = (
-        "audiences",
         "client_id",
         "client_id_octets",
         "demand",
         "exp",
-        "key",
         "lead",
         "name",
         "nbf",
         "revoked_since",
-        "scopes",
         "signing_key",
         "signing_kid",
         "text",
@@ -305,9 +302,6 @@ class KnownToken:
         self.name = name_of(verified.client_id, verified.jti)
         # One text for all of them: it is looked up at every request.
         self.signing_kid = intern(verified.signing_kid)
-        self.key = verified.key
-        self.scopes = verified.scopes
-        self.audiences = verified.audiences
         self.exp = verified.exp
         self.nbf = verified.nbf
         self.lead: Lead | None = None
@@ -321,15 +315,15 @@ class KnownToken:
 
     def satisfies(self, lead: Lead, demand: Demand) -> bool:
         """Whether it is a token of that app, which honours it, and good for that."""
-        app = lead.app
+        app, verified = lead.app, self.verified
         scope = demand.scope
         if (
             app.id != self.client_id
             or app.deleted
-            or self.key not in app.honoured
+            or verified.key not in app.honoured
             or scope not in app.scopes
-            or scope not in self.scopes
-            or demand.audience not in self.audiences
+            or scope not in verified.scopes
+            or demand.audience not in verified.audiences
         ):
             return False
         self.lead = lead

@@ -6,6 +6,7 @@ from enforcement_gateway.domain.authorization cimport KnownToken
 from enforcement_gateway.http.plans cimport Plan
 from enforcement_gateway.known_tokens cimport KnownTokens
 from enforcement_gateway.upstream.forwarding cimport Outline
+from enforcement_gateway.upstream.pool cimport Pool
 
 cdef unsigned char _ZERO
 cdef bytes _TOKEN_OCTETS, _VALUE_OCTETS
@@ -22,6 +23,7 @@ cdef class HeadTemplate:
     cdef readonly Py_ssize_t length
     cdef readonly bytes digits
     cdef readonly bint is_everyday
+    cdef readonly Pool pool
     cdef readonly list values
     cdef list _holes
     cdef bint _varies
@@ -36,6 +38,7 @@ cdef class HeadTemplate:
     cdef Py_ssize_t _rest_size
     cdef Py_ssize_t _token_end
     cdef readonly Py_ssize_t body_at
+    cdef bint _repeats
     cdef bytes _whole
     cdef public Py_ssize_t refused_size
 
@@ -43,7 +46,7 @@ cdef class HeadTemplate:
     @cython.locals(end=Py_ssize_t, body_at=Py_ssize_t, tokens=list, odd=Py_ssize_t)
     cpdef list tokens_of(self, tuple requests)
 
-    @cython.locals(at=Py_ssize_t, end=Py_ssize_t, last=KnownToken)
+    @cython.locals(at=Py_ssize_t, start=Py_ssize_t, end=Py_ssize_t)
     cpdef Py_ssize_t fit(self, bytes data, KnownTokens sound) except -1
 
     @cython.locals(
@@ -66,7 +69,7 @@ cdef class HeadTemplate:
         self, bytes data, Py_ssize_t start, KnownTokens sound
     ) except -1
 
-    @cython.locals(known=KnownToken, text=bytes, token=bytes)
+    @cython.locals(known=KnownToken, last=KnownToken, text=bytes, token=bytes)
     cdef bint _take(
         self, bytes data, Py_ssize_t start, Py_ssize_t end, KnownTokens sound
     ) except -1

@@ -58,7 +58,8 @@ class HeadTemplate:
     hole, and `known` is what that token was verified to be, if it was. `values` are
     those of the varying fields that are passed on, with their outer space. They are
     taken before another head is held against it: connections share it.
-    `is_everyday`: nothing but its token and its body can speak against such a request.
+    `is_everyday`: nothing but its token and its body can speak against such a request;
+    `pool` is where it goes then, and None where more can.
     `refused_size` are the octets of the last whole request that was refused for its
     token; those of a flood are mostly as long. It is 0 where no such others may come.
     """
@@ -72,6 +73,7 @@ class HeadTemplate:
         "_lead_size",
         "_middle",
         "_middle_size",
+        "_repeats",
         "_rest",
         "_rest_size",
         "_token_end",
@@ -85,6 +87,7 @@ class HeadTemplate:
         "length",
         "outline",
         "plan",
+        "pool",
         "refused_size",
         "token",
         "values",
@@ -116,6 +119,7 @@ class HeadTemplate:
             and plan.head.keep_alive
             and not plan.must_close
         )
+        self.pool = plan.pool if self.is_everyday else None
         self.values: list[bytes] = []
         self._holes = holes
         self._varies = bool(varying)
@@ -134,7 +138,9 @@ class HeadTemplate:
         self._token_end = 0
         self._rest = b""
         self._rest_size = self.body_at = 0
-        self._whole = b""  # the last one, when its token was that of the one before
+        # Whether the last one had the token of the one before; then, all of it.
+        self._repeats = False
+        self._whole = b""
 
     @property
     def make(self) -> tuple[object, ...]:
@@ -188,13 +194,13 @@ class HeadTemplate:
             at = self._read_end(data, self._read_length(data, end + self._middle_size))
         else:
             return self._fit_anew(data, sound)
-        if end == self._lead_size:
+        start = self._lead_size
+        if start == end:
             return at  # it has no hole for a token
-        last = self.known
-        if not at or not self._take(data, self._lead_size, end, sound):
+        if not at or not self._take(data, start, end, sound):
             return 0
-        if last is not None and last is self.known:
-            self._whole = data[:at]  # most repeat themselves
+        if self._repeats:
+            self._whole = data[:at]
         return at
 
     def _fit_anew(self, data: bytes, sound: KnownTokens) -> int:
@@ -267,24 +273,27 @@ class HeadTemplate:
         """Let what stands there fill the hole; False if it may not (RFC 6750 §2.1).
 
         What is `sound` was held to that before, and so was what is known since the last
-        head. What does not begin as a JWS is not `sound`, and not looked for.
+        head: that is looked at first where one was as the one before. What does not
+        begin as a JWS is not `sound`, and not looked for.
         """
-        known = self.known
-        if known is not None:
-            text = known.text
+        last = self.known
+        if self._repeats and last is not None:
+            text = last.text
             if len(text) == end - start and pieces.begins(data, text, start):
                 return True
-            known = None
-        if data[start] in OPENINGS:
-            known = sound.between(data, start, end)
-        if known is not None:
-            token = known.text
-        else:
+        known = sound.between(data, start, end) if data[start] in OPENINGS else None
+        if known is None:
             token = data[start:end]
             if not _may_be_token(token):
                 return False
+        else:
+            token = known.text
+            if known is last:
+                self._repeats = True
+                return True
         self.token = token
         self.known = known
+        self._repeats = False
         self._whole = b""
         return True
 

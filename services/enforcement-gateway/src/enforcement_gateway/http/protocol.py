@@ -215,7 +215,7 @@ class ServerConnection(Connection):
         elif self._state == _HEAD and not self._buffer:
             self._close()  # idle, as both sides may end at any time
         elif self._state == _BUSY:
-            self.deadline = _FOREVER  # it came in time: a signature is looked at
+            self.deadline = _FOREVER  # it came in time
         else:
             self._refuse(Reason.REQUEST_TOO_SLOW)
 
@@ -476,14 +476,12 @@ class ServerConnection(Connection):
         """
         self._skipped_line = False
         self._state = _BUSY
-        self.deadline = _FOREVER
-        server = self._server
-        known = template.known
         plan = template.plan
-        pool = plan.pool
+        pool, known = template.pool, template.known
         inflation: Inflation | None = None
         readable = body
-        if template.is_everyday and known is not None and pool is not None:
+        if pool is not None and known is not None:
+            server = self._server
             if plan.inflates:
                 limit = self._limits.inflated
                 inflated = inflated_at_once(body, limit)

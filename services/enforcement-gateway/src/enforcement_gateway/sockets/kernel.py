@@ -8,6 +8,8 @@ another `OSError` when something is broken.
 
 import os
 import select
+from collections import deque
+from itertools import repeat
 
 READ_SIZE = 128 * 1024
 """Octets asked for at once. Fewer say that there were no more.
@@ -22,7 +24,5 @@ send = os.write
 def readable_among(descriptors: list[int]) -> list[int]:
     """Those on which octets have come, or an end, or that are broken."""
     poll = select.poll()
-    register = poll.register
-    for descriptor in descriptors:
-        register(descriptor, select.POLLIN)
+    deque(map(poll.register, descriptors, repeat(select.POLLIN)), maxlen=0)
     return [descriptor for descriptor, _ in poll.poll(0)]

@@ -79,11 +79,13 @@ class Readiness:
         self._turn.begin()
         try:
             for descriptor, events in told:
-                watched = by_descriptor.get(descriptor)
-                if watched is not None:
+                try:
+                    watched = by_descriptor[descriptor]
+                except KeyError:  # it was forgotten since, or is that of all else
+                    if descriptor == self._others_descriptor:
+                        others = self._others.select(0)
+                else:
                     watched.on_ready(events)
-                elif descriptor == self._others_descriptor:
-                    others = self._others.select(0)
         finally:
             self._turn.end()
         if self.written:

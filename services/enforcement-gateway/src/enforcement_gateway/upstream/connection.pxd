@@ -8,8 +8,8 @@ from enforcement_gateway.upstream.known_answers cimport KnownAnswers
 
 cdef class Owner:
     cdef public double clock
+    cdef public list idle
 
-    cpdef give_back(self, UpstreamConnection connection)
     cpdef lost(self, UpstreamConnection connection)
 
 
@@ -33,7 +33,7 @@ cdef class UpstreamConnection:
     cpdef bint is_idle(self) except -1
     @cython.locals(own=SocketTransport)
     cpdef send(self, bytes request, Answers answers)
-    @cython.locals(answers=Answers, known=KnownHead, octets="const char*")
+    @cython.locals(answers=Answers, known=KnownHead)
     cpdef data_received(self, bytes data)
     @cython.locals(answers=Answers)
     cpdef _deliver(self, head)

@@ -25,14 +25,13 @@ _FOREVER = float("inf")
 class Owner:
     """The pool. A class to inherit from, as `Answers` is."""
 
-    __slots__ = ("clock",)
+    __slots__ = ("clock", "idle")
 
     clock: float
     """That of the loop at the next look at deadlines, which are counted from it."""
 
-    def give_back(self, connection: "UpstreamConnection") -> None:
-        """It is free for another request."""
-        raise NotImplementedError
+    idle: "list[UpstreamConnection]"
+    """Those that are free for another request; each adds itself to them."""
 
     def lost(self, connection: "UpstreamConnection") -> None:
         """It is closed, or about to be."""
@@ -95,12 +94,16 @@ class UpstreamConnection:
         self.deadline = self._owner.clock + self._patience
         own = self._own_transport
         if own is not None:
-            own.write(request)
+            own.write_now(request)  # others of its turn wait no longer either
         else:
             self._transport.write(request)
 
     def time_out(self) -> None:
-        self._fail(Reason.UPSTREAM_TIMEOUT)
+        """The deadline has passed."""
+        if self._busy:
+            self._fail(Reason.UPSTREAM_TIMEOUT)
+        else:
+            self.deadline = _FOREVER  # the answer came in time
 
     def break_off(self) -> None:
         """The request could not be sent, because of a fault of ours."""
@@ -139,19 +142,18 @@ class UpstreamConnection:
             self.descriptor = socket.fileno()
 
     def data_received(self, data: bytes) -> None:
-        if not self._busy:
-            self.close()  # nobody asked
-            self._owner.lost(self)
-            return
         answers = self._answers
         is_first = not self._parses
         if is_first and answers is not None:
             known = self._known.recognise(data)
             if known is not None:
                 self._finish(True)
-                octets = data  # a pointer in C, where a slice is a plain copy
-                answers.answer_known(known, octets[known.end : known.size])
+                answers.answer_known(known, self._known.body)
                 return
+        if not self._busy:
+            self.close()  # nobody asked
+            self._owner.lost(self)
+            return
         parser = self._parser
         if is_first:
             self._parses = True
@@ -220,7 +222,6 @@ class UpstreamConnection:
         """The answer is complete: back to the pool, if nothing speaks against it."""
         self._answers = None
         self._busy = False
-        self.deadline = _FOREVER
         own = self._own_transport
         if own is not None:
             is_sent = not own.unsent
@@ -235,7 +236,7 @@ class UpstreamConnection:
             self._parser.expect_another()
         owner = self._owner
         self.idle_since = owner.clock
-        owner.give_back(self)
+        owner.idle.append(self)
 
     def _fail(self, reason: Reason) -> None:
         answers, self._answers = self._answers, None

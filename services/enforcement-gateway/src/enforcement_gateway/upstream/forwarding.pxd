@@ -13,9 +13,7 @@ cdef class Outline:
     cdef bytes _before_id_of_nobody
     cdef bytes _before_length
 
-    @cython.locals(
-        start=bytes, before_client=bytes, before_id=bytes, before=bytes, value=bytes
-    )
+    @cython.locals(start=bytes, before=bytes, value=bytes)
     cpdef bytes filled(
         self, bytes client_id, bytes request_id, bytes digits, bytes body, list values
     )

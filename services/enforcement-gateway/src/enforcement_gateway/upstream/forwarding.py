@@ -118,20 +118,22 @@ class Outline:
         values: Sequence[bytes],
     ) -> bytes:
         """As `forwarded_request` writes it; `digits` are those of the body's length."""
-        start = b""
-        if values:
+        if values or client_id is None:
+            start = b""
             for before, value in zip(self._before_values, values, strict=True):
                 start += before + value
-        before_client, before_id = self._before_client, self._before_id
-        if client_id is None:
-            before_client = client_id = b""
-            before_id = self._before_id_of_nobody
+            if client_id is None:
+                start += self._before_id_of_nobody
+            else:
+                start += self._before_client + client_id + self._before_id
+            return pieces.joined(
+                (start, request_id, self._before_length, digits, _END, body)
+            )
         return pieces.joined(
             (
-                start,
-                before_client,
+                self._before_client,
                 client_id,
-                before_id,
+                self._before_id,
                 request_id,
                 self._before_length,
                 digits,

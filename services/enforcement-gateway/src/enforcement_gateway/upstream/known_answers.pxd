@@ -11,6 +11,7 @@ cdef class KnownAnswers:
     cdef dict _heads
     cdef KnownHead _last
     cdef bytes _said
+    cdef readonly bytes body
 
     @cython.locals(known=KnownHead)
     cpdef KnownHead recognise(self, bytes data)

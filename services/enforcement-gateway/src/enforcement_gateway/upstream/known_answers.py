@@ -14,36 +14,37 @@ MAX_KNOWN = 256
 class KnownAnswers:
     """Of one upstream. Only what leaves no doubt is kept: see `learn`.
 
-    `_said` is the last answer whose head was known, which is often said again.
+    `_said` is the last answer whose head was known, which is often said again, and
+    `body` that of it.
     """
 
-    __slots__ = ("_heads", "_last", "_said")
+    __slots__ = ("_heads", "_last", "_said", "body")
 
     def __init__(self) -> None:
         self._heads: dict[bytes, KnownHead] = {}
         self._last: KnownHead | None = None
         self._said: bytes | None = None
+        self.body = b""
 
     def recognise(self, data: bytes) -> KnownHead | None:
         """The head of `data`, if that is one whole answer with a known one.
 
-        What follows the head in `data` is then the body, and nothing more.
+        What follows the head in `data` is then the `body`, and nothing more.
         """
         known = self._last
         if data == self._said:
             return known
         if (
-            known is not None
-            and len(data) == known.size
-            and pieces.begins(data, known.octets, 0)
+            known is None
+            or len(data) != known.size
+            or not pieces.begins(data, known.octets, 0)
         ):
-            self._said = data
-            return known
-        known = self._heads.get(data[: data.find(_END) + _SIZE_OF_END])
-        if known is None or len(data) != known.size:
-            return None
-        self._last = known
+            known = self._heads.get(data[: data.find(_END) + _SIZE_OF_END])
+            if known is None or len(data) != known.size:
+                return None
+            self._last = known
         self._said = data
+        self.body = data[known.end :]
         return known
 
     def learn(self, data: bytes, head: AnswerHead) -> None:

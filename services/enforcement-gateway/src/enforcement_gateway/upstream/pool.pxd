@@ -18,7 +18,6 @@ cdef class Pool(Owner):
     cdef double _connect_timeout
     cdef double _answer_timeout
     cdef object _tls
-    cdef readonly list _idle
     cdef readonly set _open
     cdef readonly set _connecting
     cdef KnownAnswers _known_answers
@@ -38,5 +37,4 @@ cdef class Pool(Owner):
     @cython.locals(idle=list, taken=list, start=Py_ssize_t)
     cdef list _take_silent(self, Py_ssize_t wanted)
     cpdef _send_on_new(self, bytes request, Answers answers)
-    cpdef give_back(self, UpstreamConnection connection)
     cpdef lost(self, UpstreamConnection connection)

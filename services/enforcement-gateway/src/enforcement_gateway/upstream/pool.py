@@ -71,7 +71,6 @@ class Pool(Owner):
         "_connect_timeout",
         "_connecting",
         "_counters",
-        "_idle",
         "_known_answers",
         "_max_connections",
         "_open",
@@ -97,7 +96,7 @@ class Pool(Owner):
         self._connect_timeout = connect_timeout
         self._answer_timeout = answer_timeout
         self._tls = tls
-        self._idle: list[UpstreamConnection] = []
+        self.idle = []
         self._open: set[UpstreamConnection] = set()
         self._connecting: set[asyncio.Task[None]] = set()
         self._known_answers = KnownAnswers()
@@ -113,13 +112,13 @@ class Pool(Owner):
         """
         requests = self._requests
         requests.append((request, answers))
-        if len(request) > MAX_PUT_OFF or not self._turn.is_under_way:
+        if len(request) > MAX_PUT_OFF:
             self._send_all()
-        elif len(requests) == 1:
-            self._turn.put_off(self._send_all)
-
-    def give_back(self, connection: UpstreamConnection) -> None:
-        self._idle.append(connection)
+        elif len(requests) == 1:  # those behind it go when it goes
+            if self._turn.is_under_way:
+                self._turn.put_off(self._send_all)
+            else:
+                self._send_all()
 
     def adopt(self, connection: UpstreamConnection) -> None:
         """Take a connection that was just made."""
@@ -131,8 +130,8 @@ class Pool(Owner):
         if connection in self._open:
             self._open.discard(connection)
             self._counters.upstream_connections_now -= 1
-        if connection in self._idle:
-            self._idle.remove(connection)
+        if connection in self.idle:
+            self.idle.remove(connection)
 
     def sweep(self, now: float, *, forgiven: float, next_at: float) -> None:
         """End waits that took too long, and connections nobody needs.
@@ -145,9 +144,9 @@ class Pool(Owner):
             connection.deadline += forgiven
             if connection.deadline <= now:
                 connection.time_out()
-        self._idle = silent_among(self._idle)
-        while self._idle and self._idle[0].idle_since + MAX_IDLE_SECONDS < now:
-            self._idle.pop(0).close()
+        self.idle = silent_among(self.idle)
+        while self.idle and self.idle[0].idle_since + MAX_IDLE_SECONDS < now:
+            self.idle.pop(0).close()
 
     async def close(self) -> None:
         for task in list(self._connecting):
@@ -180,7 +179,7 @@ class Pool(Owner):
 
         The one used last is used next, so that the others grow old and are closed.
         """
-        idle = self._idle
+        idle = self.idle
         taken: list[UpstreamConnection] = []
         while idle and len(taken) < wanted:
             start = max(len(idle) - (wanted - len(taken)), 0)

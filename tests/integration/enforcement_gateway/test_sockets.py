@@ -132,12 +132,13 @@ class TestWriting:
         assert recorder.error is None
         assert recorder.told.count("pause") == recorder.told.count("resume") == 1
 
-    async def test_pauses_and_goes_on_as_often_as_needed(self):
+    @pytest.mark.parametrize("write", ["write", "write_now"])
+    async def test_pauses_and_goes_on_as_often_as_needed(self, write):
         # Little room: with much of it a reader can be as quick as one long write.
         recorder, theirs = attach(room=READ_SIZE)
         received = asyncio.create_task(read_all(theirs))
         for turn in range(1, 4):
-            recorder.transport.write(LARGE)
+            getattr(recorder.transport, write)(LARGE)
             await until(lambda turn=turn: recorder.told.count("resume") == turn)
             assert recorder.told.count("pause") == turn
         recorder.transport.close()

@@ -745,6 +745,44 @@ class TestTogether:
         assert client.server.refusals.left_out == 2 * len(crowd) - MAX_LINES
         assert [each["reason"] for each in told[:4]] == 4 * [said[5 % 3]]
 
+    @pytest.mark.parametrize("step", [1, 2])
+    async def test_all_may_be_refused_for_one_reason(self, client, crowd, step) -> None:
+        """Those of one client (every second), or those of both."""
+        counters, some = client.server.counters, crowd[::step]
+        client.gate.refusal = Reason.TOKEN_EXPIRED
+        for _ in range(2):  # then that answer is ready
+            before = counters.requests
+            with a_turn():
+                for connection in some:
+                    connection._transport.written = b""
+                    agent = OLD_PYTHON if crowd.index(connection) % 2 else PYTHON
+                    connection.data_received(request(agent=agent))
+            for connection in some:
+                status = 401 if crowd.index(connection) % 2 else 511
+                assert self.written_to(connection).startswith(b"HTTP/1.1 %d " % status)
+            assert counters.requests == before + len(some)
+        assert counters.denied == {Reason.TOKEN_EXPIRED: 2 * len(some)}
+
+    async def test_a_missing_signature_keeps_nobody_else_waiting(
+        self, client, crowd
+    ) -> None:
+        def refuses(token: bytes | Reason, _: bytes) -> object:
+            return UNVERIFIED if token == b"x.y.forged" else Reason.TOKEN_MALFORMED
+
+        client.gate.refuses = refuses
+        client.gate.verifier.settle = lambda *_: Reason.TOKEN_SIGNATURE_WRONG
+        with a_turn():
+            for number, last in ((0, b"z"), (2, b"forged"), (4, b"forged"), (6, b"z")):
+                crowd[number].data_received(request(token=b"x.y." + last))
+        written = [bool(self.written_to(crowd[number])) for number in (0, 2, 4, 6)]
+        assert written == [True, False, False, True]
+        await asyncio.sleep(0)
+        for number in (0, 2, 4, 6):
+            answer = self.written_to(crowd[number])
+            assert answer.count(b"HTTP/1.1 401 ") == 1
+            assert b"token_malformed" in answer
+        assert client.server.counters.denied == {Reason.TOKEN_MALFORMED: 4}
+
     @pytest.mark.parametrize("reason", [Reason.TOKEN_MALFORMED, None])
     async def test_by_what_is_known_at_its_end(self, client, crowd, reason) -> None:
         client.gate.refusal = None if reason else Reason.TOKEN_MALFORMED
@@ -810,6 +848,44 @@ class TestTogether:
             assert self.written_to(connection).startswith(b"HTTP/1.1 401 ")
         assert self.written_to(crowd[2]) == b""
         assert crowd[2]._transport.aborted
+
+    async def test_an_answer_that_fails_is_none(
+        self, client, crowd, monkeypatch
+    ) -> None:
+        def fail(_: bytes) -> None:
+            raise RuntimeError
+
+        monkeypatch.setattr(crowd[2]._transport, "write", fail)
+        with a_turn():
+            for number in (0, 2, 4):
+                crowd[number].data_received(request())
+        for connection in (crowd[0], crowd[4]):
+            assert self.written_to(connection).startswith(b"HTTP/1.1 401 ")
+        assert crowd[2]._transport.aborted
+        assert client.server.counters.denied == {Reason.TOKEN_MALFORMED: 2}
+
+    async def test_those_whose_ids_are_longer_than_before_have_whole_answers(
+        self, client
+    ) -> None:
+        client.gate.refusal = Reason.TOKEN_MALFORMED
+        crowd = [ServerConnection(client.server) for _ in range(16)]
+        for connection in crowd:
+            connection.connection_made(Transport())
+        for _ in range(7):
+            client.ask()
+        with a_turn():
+            for connection in crowd:
+                connection.data_received(request())
+        ids = set()
+        for connection in crowd:
+            (request_id,) = set(IDS.findall(self.written_to(connection)))
+            ids.add(request_id.rpartition(b"-")[2])
+            assert self.written_to(connection) == denial(
+                Reason.TOKEN_MALFORMED,
+                request_id=request_id,
+                scope=SCOPES[Door.TRACKING],
+            )
+        assert ids == {b"%x" % number for number in range(8, 24)}
 
 
 class FoldedView(FoldedLogs, View):

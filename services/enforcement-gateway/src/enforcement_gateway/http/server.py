@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 LINGER_SECONDS = 2.0
 
-_DIGITS = tuple(b"%x" % digit for digit in range(16))
+_LAST_DIGITS = (b"", *(b"%x\n" % digit for digit in range(15)), b"f")
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,7 +146,9 @@ class Server:
     def _sixteen_ids(self, number: int) -> list[bytes]:
         """Those with all their digits but the last in common; the first is 1."""
         start = self._prefix + b"%x" % number if number else self._prefix
-        return [start + digit for digit in (_DIGITS if number else _DIGITS[1:])]
+        # As lines of one text: to add octets to others costs three times as much.
+        ids = start.join(_LAST_DIGITS).split(b"\n")
+        return ids if number else ids[1:]
 
     def _is_trusted(self, address: str) -> bool:
         if not self._trusted_proxies:

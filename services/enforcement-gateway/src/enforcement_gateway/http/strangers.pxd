@@ -22,7 +22,9 @@ cdef class Stranger(Answers):
 cdef class Strangers:
     cdef object _server
     cdef Turn _turn
-    cdef readonly list asked
+    cdef list _questions
+    cdef list _ones
+    cdef list _templates
     cdef readonly list unread
 
     cpdef ask(self, tuple question, Stranger one, HeadTemplate template)
@@ -32,7 +34,7 @@ cdef class Strangers:
     cpdef settled(self, tuple asked, outcome)
     cpdef begin(self, bytes request, Stranger one, HeadTemplate template)
     cdef _come(self)
-    @cython.locals(asked=list)
+    @cython.locals(questions=list, ones=list, templates=list)
     cpdef serve(self)
     @cython.locals(
         unread=list,
@@ -43,27 +45,39 @@ cdef class Strangers:
         is_small=bint,
     )
     cdef _read(self)
-    @cython.locals(question=tuple, one=Stranger, template=HeadTemplate, request_id=bytes)
-    cdef _pass_on(self, tuple each, look)
+    @cython.locals(request_id=bytes)
+    cdef _pass_on(self, tuple question, Stranger one, HeadTemplate template, look)
     cdef _break_off(self, Stranger one, fault, bytes request_id=*)
     cdef _have_read(self, bytes request, Stranger one, HeadTemplate template)
     @cython.locals(
         looks=list,
-        unsettled=list,
-        each=tuple,
-        question=tuple,
-        one=Stranger,
+        unverified=Py_ssize_t,
+        start=Py_ssize_t,
+        end=Py_ssize_t,
+        each=Py_ssize_t,
+        template=HeadTemplate,
+        answer=PreparedDenial,
+    )
+    cdef _answer(self, list questions, list ones, list templates)
+    cdef _have_settled(self, list looks, list questions, list ones, list templates)
+    @cython.locals(
         counters=Counters,
         refusals=RefusalLog,
         idle_until=double,
-        its_template=HeadTemplate,
-        template=HeadTemplate,
-        answer=PreparedDenial,
         around_ids=list,
-        request_id=bytes,
-        id_size=Py_ssize_t,
         told=long,
+        ids=list,
+        fits=bint,
+        is_written=bint,
+        request_id=bytes,
+        question=tuple,
+        one=Stranger,
+        address=bytes,
     )
-    cdef _answer(self, list asked)
+    cdef _tell(self, PreparedDenial answer, list questions, list ones)
     @cython.locals(answer=PreparedDenial)
     cdef PreparedDenial _known_denial(self, Plan plan, look)
+
+
+@cython.locals(size=Py_ssize_t, end=Py_ssize_t)
+cdef Py_ssize_t _end_of_run(list looks, list templates, Py_ssize_t start) except -1

@@ -5,7 +5,7 @@ in a turn of the loop, and who is refused alike is told alike, by an answer that
 written before (ADR 35).
 """
 
-from itertools import groupby, repeat
+from itertools import groupby, islice, repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, TypeAlias, cast
 
@@ -58,31 +58,34 @@ class Stranger(Answers):
 
 
 Asked: TypeAlias = tuple[Question, Stranger, HeadTemplate]
-"""What is asked about one, whose it is, and the template that its head fits.
-
-It is counted, and has an id, when it is told what became of it.
-"""
+"""What is asked about one, whose it is, and the template that its head fits."""
 
 
 class Strangers:
-    """Of one worker. `asked` are those of this turn whose heads were read.
+    """Of one worker: those of this turn whose heads were read, in lists side by side.
 
-    `unread` are those that came whole and are as long as one of their template that
-    was refused; what that means is looked at for all of them in one go.
+    What is asked about each, whose it is, and the template that its head fits. Each is
+    counted, and has an id, when it is told what became of it. `unread` are those that
+    came whole and are as long as one of their template that was refused; what that
+    means is looked at for all of them in one go.
     """
 
     def __init__(self, server: "Server") -> None:
         self._server = server
         self._turn = turn
-        self.asked: list[Asked] = []
+        self._questions: list[Question] = []
+        self._ones: list[Stranger] = []
+        self._templates: list[HeadTemplate] = []
         self.unread: list[tuple[bytes, Stranger, HeadTemplate]] = []
 
     def ask(self, question: Question, one: Stranger, template: HeadTemplate) -> None:
         """Add one whose head was read, behind all that came before it."""
         if self.unread:
             self._read()
-        self.asked.append((question, one, template))
-        if len(self.asked) == 1:
+        self._questions.append(question)
+        self._ones.append(one)
+        self._templates.append(template)
+        if len(self._ones) == 1:
             self._come()
 
     def begin(self, request: bytes, one: Stranger, template: HeadTemplate) -> None:
@@ -101,9 +104,10 @@ class Strangers:
         """Refuse whom a first look refuses, and tell all others what it said."""
         if self.unread:
             self._read()
-        asked, self.asked = self.asked, []
-        if asked:
-            self._answer(asked)
+        questions, ones, templates = self._questions, self._ones, self._templates
+        if ones:
+            self._questions, self._ones, self._templates = [], [], []
+            self._answer(questions, ones, templates)
 
     def _read(self) -> None:
         """Find the tokens of those that are like one before, and have others read."""
@@ -114,65 +118,91 @@ class Strangers:
             is_small = template.length <= self._server.max_body
             tokens = template.tokens_of(requests) if is_small else None
             if tokens is not None:
-                questions = zip(tokens, requests, repeat(template.body_at))
-                self.asked += zip(questions, ones, repeat(template))
+                self._questions += zip(tokens, requests, repeat(template.body_at))
+                self._ones += ones
+                self._templates += repeat(template, len(ones))
                 continue
             for request, one in zip(requests, ones, strict=True):
                 self._have_read(request, one, template)
 
-    def _answer(self, asked: list[Asked]) -> None:
-        server = self._server
+    def _answer(
+        self,
+        questions: list[Question],
+        ones: list[Stranger],
+        templates: list[HeadTemplate],
+    ) -> None:
         looks: list[Look]
         try:
-            looks = server.gate.refuses_each([each[0] for each in asked])
+            looks = self._server.gate.refuses_each(questions)
         except Exception:  # noqa: BLE001 - who looks closer meets it, and nobody else
-            looks = [None] * len(asked)
-        counters, refusals = server.counters, server.refusals
-        ids, idle_until = server.request_ids, server.idle_until
-        unsettled: list[Unsettled] = []
-        template: HeadTemplate | None = None
-        last: object = None
-        answer: PreparedDenial | None = None
-        around_ids: list[bytes] = []
-        id_size = 0
-        told = 0  # with that answer
-        for look, each in zip(looks, asked, strict=True):
-            question, one, its_template = each
-            if look is not last or its_template is not template:
-                if isinstance(look, UnverifiedAccessToken):
-                    unsettled.append((self, each, cast("bytes", question[0]), look))
-                    continue
-                if answer is not None and told:
-                    counters.count_denied(answer.reason, told)
-                template, last, told = its_template, look, 0
-                answer = self._known_denial(template.plan, look)
-                if answer is not None:
-                    around_ids, id_size = answer.around_ids(), answer.id_size
-                    template.expect_more()
-            if answer is None:
-                self._pass_on(each, look)
+            looks = [None] * len(ones)
+        unverified = [*map(type, looks)].count(UnverifiedAccessToken)
+        if unverified:
+            self._have_settled(looks, questions, ones, templates)
+            if unverified == len(looks):
+                return
+        end = 0
+        while end < len(looks):
+            start, end = end, _end_of_run(looks, templates, end)
+            look, template = looks[start], templates[start]
+            if isinstance(look, UnverifiedAccessToken):
                 continue
-            request_id = next(ids)
-            counters.requests += 1
+            answer = self._known_denial(template.plan, look)
+            if answer is None:
+                for each in range(start, end):
+                    self._pass_on(questions[each], ones[each], template, look)
+            else:
+                template.expect_more()
+                self._tell(answer, questions[start:end], ones[start:end])
+
+    def _have_settled(
+        self,
+        looks: list[Look],
+        questions: list[Question],
+        ones: list[Stranger],
+        templates: list[HeadTemplate],
+    ) -> None:
+        """Have the signatures looked at of those for whom that is missing."""
+        asked = zip(questions, ones, templates, strict=True)
+        unsettled: list[Unsettled] = [
+            (self, each, cast("bytes", each[0][0]), look)
+            for look, each in zip(looks, asked, strict=True)
+            if isinstance(look, UnverifiedAccessToken)
+        ]
+        self._server.signatures.add(unsettled)
+
+    def _tell(
+        self, answer: PreparedDenial, questions: list[Question], ones: list[Stranger]
+    ) -> None:
+        """Give all of them that answer, but for those with whom there is more to do."""
+        server = self._server
+        counters, refusals, idle_until = (
+            server.counters,
+            server.refusals,
+            server.idle_until,
+        )
+        around_ids, told = answer.around_ids(), len(ones)
+        ids = [*islice(server.request_ids, told)]
+        fits = answer.id_size == len(ids[-1])  # they only grow longer
+        is_written = refusals.lines_left > 0
+        counters.requests += told
+        for request_id, one, question in zip(ids, ones, questions, strict=True):
             try:
-                if id_size != len(request_id) or not one.turn_away(
+                if not fits or not one.turn_away(
                     request_id.join(around_ids), idle_until
                 ):
                     one.look_closer(request_id, question, answer.reason)
-                    continue
+                    told -= 1
+                elif is_written:
+                    address = one.peer.address
+                    refusals.tell(answer.reason, answer.status, request_id, address)
             except Exception as fault:  # noqa: BLE001 - the others have their answers
+                told -= 1
                 self._break_off(one, fault, request_id)
-                continue
-            told += 1
-            if refusals.lines_left:
-                address = one.peer.address
-                refusals.tell(answer.reason, answer.status, request_id, address)
-            else:
-                refusals.left_out += 1
-        if answer is not None and told:
+        if told:
             counters.count_denied(answer.reason, told)
-        if unsettled:
-            server.signatures.add(unsettled)
+            if not is_written:
+                refusals.left_out += told
 
     def settled(
         self, asked: Asked, outcome: VerifiedAccessToken | Reason | Exception
@@ -188,11 +218,12 @@ class Strangers:
             self._server.counters.requests += 1
             one.break_off(outcome, next(self._server.request_ids))
         else:
-            self._pass_on(((outcome, request, at), one, template), None)
+            self._pass_on((outcome, request, at), one, template, None)
 
-    def _pass_on(self, each: Asked, look: Look) -> None:
+    def _pass_on(
+        self, question: Question, one: Stranger, template: HeadTemplate, look: Look
+    ) -> None:
         """Have one go on who is not refused from what is ready."""
-        question, one, template = each
         if isinstance(look, KnownToken):
             self._have_read(question[1], one, template)
             return
@@ -224,6 +255,20 @@ class Strangers:
             return None
         answer = plan.denials.get(look)
         return None if answer is None or answer.is_of_the_unknown else answer
+
+
+def _end_of_run(looks: list[Look], templates: list[HeadTemplate], start: int) -> int:
+    """Where those end who are told alike, from that one on: mostly it is all of them.
+
+    They are counted, which is done in C, before they are held against each other.
+    """
+    look, template, size = looks[start], templates[start], len(looks)
+    if not start and templates.count(template) == looks.count(look) == size:
+        return size
+    end = start + 1
+    while end < size and looks[end] is look and templates[end] is template:
+        end += 1
+    return end
 
 
 _ITS_TEMPLATE = itemgetter(2)

@@ -35,6 +35,7 @@ cdef class SocketTransport(Watched):
     cpdef bint is_closing(self)
     cpdef Py_ssize_t get_write_buffer_size(self)
     cpdef write(self, bytes data)
+    @cython.locals(sent=Py_ssize_t)
     cpdef write_now(self, bytes data)
     @cython.locals(data=bytes, reads=int)
     cpdef on_ready(self, long events)

@@ -164,9 +164,18 @@ class SocketTransport(Watched):
         """As `write`, of what is said when a turn ends: nobody else has to be heard."""
         if self.unsent or not self._plain:
             self.write(data)
-        else:
+            return
+        try:
+            sent = kernel.send(self._descriptor, data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._lose(error)
+            return
+        if sent < len(data):
             self.unsent = data
-            self.flush()
+            self._note_sent(sent, len(data))
+            self._end_flush()
 
     def write_eof(self) -> None:
         """Close our side when all is sent. What comes is still read."""

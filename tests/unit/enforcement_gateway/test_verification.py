@@ -5,9 +5,11 @@ import time
 
 import pytest
 
+from enforcement_gateway.counters import Counters
 from enforcement_gateway.domain.denials import Reason
 from enforcement_gateway.turns import turn
 from enforcement_gateway.verification import (
+    MAX_ALONE,
     MAX_AT_ONCE,
     Burst,
     SigningKeys,
@@ -234,7 +236,7 @@ class TestBurst:
             return settle(shown, read)
 
         verifier.settle = noting
-        burst = Burst(verifier)
+        burst = Burst(verifier, Counters())
         shown = [token(f"jti-{number}") for number in range(MAX_AT_ONCE + 3)]
         shown[1] = shown[1][:-86] + b"A" * 86
         for each in shown:
@@ -265,7 +267,7 @@ class TestBurst:
                 turn.put_off(lambda: self.said.append("over"))
                 super().settled(about, "told")
 
-        burst = Burst(verifier)
+        burst = Burst(verifier, Counters())
         for number in range(MAX_AT_ONCE + 2):
             shown = token(f"jti-{number}")
             burst.add([(PuttingOff(said), None, shown, verifier.read(shown, keys))])
@@ -275,6 +277,24 @@ class TestBurst:
         await asyncio.sleep(0)
         assert said[2 * MAX_AT_ONCE :] == 2 * ["told"] + 2 * ["over"]
         assert verifier.verified == MAX_AT_ONCE + 2
+
+    async def test_more_at_once_while_nothing_passes(self, keys) -> None:
+        verifier, said, lots = VerifierBetweenTurns(ISSUER), [], []
+        counters = Counters()
+        burst = Burst(verifier, counters)
+        shown = token("jti-1")
+        read = verifier.read(shown, keys)
+        for _ in range(2 * MAX_AT_ONCE + 2 * MAX_ALONE):
+            burst.add([(Asking(said), None, shown, read)])
+        for passes in ("nothing", "nothing", "admitted", "open", "nothing"):
+            if passes != "nothing":
+                setattr(counters, passes, getattr(counters, passes) + 1)
+            before = verifier.verified
+            await asyncio.sleep(0)
+            lots.append(verifier.verified - before)
+        few, many = MAX_AT_ONCE, MAX_ALONE
+        assert lots == [few, many, few, few, 2 * many - few - many]
+        assert len(said) == verifier.verified
 
     async def test_a_fault_is_told_to_the_one_whose_it_is(self, keys) -> None:
         verifier, said = Verifier(ISSUER), []
@@ -287,7 +307,7 @@ class TestBurst:
             return settle(shown, read)
 
         verifier.settle = failing
-        burst = Burst(verifier)
+        burst = Burst(verifier, Counters())
         for each in (good, other):
             burst.add([(Asking(said), None, each, verifier.read(each, keys))])
         await asyncio.sleep(0)

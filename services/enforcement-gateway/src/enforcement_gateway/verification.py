@@ -10,6 +10,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from enforcement_gateway.clocks import wall
+from enforcement_gateway.counters import Counters
 from enforcement_gateway.domain.authorization import OF_TOKENS, KnownToken
 from enforcement_gateway.domain.denials import Reason
 from enforcement_gateway.known_tokens import KnownTokens
@@ -131,6 +132,9 @@ class Verifier:
 MAX_AT_ONCE = 16
 """Signatures before others get their turn on the loop: a few milliseconds."""
 
+MAX_ALONE = 64
+"""As many where nothing has passed since the last lot: who waits is mostly refused."""
+
 AboutT_contra = TypeVar("AboutT_contra", contravariant=True)
 
 
@@ -153,11 +157,15 @@ class Burst:
 
     A verification fills the caches of a processor with its own code and tables, and
     leaves them cold for all else; between two requests it takes half as long again.
+    So lots are large while nothing but a flood comes, and small as soon as a request
+    has passed, of which more may be waiting.
     """
 
-    def __init__(self, verifier: Verifier) -> None:
+    def __init__(self, verifier: Verifier, counters: Counters) -> None:
         self._verifier = verifier
+        self._counters = counters
         self._asked: list[Unsettled] = []
+        self._passed = -1  # until the last lot
 
     def add(self, unsettled: list[Unsettled]) -> None:
         """Have each told soon, never at once."""
@@ -166,7 +174,10 @@ class Burst:
         self._asked += unsettled
 
     def _serve(self) -> None:
-        served, self._asked = self._asked[:MAX_AT_ONCE], self._asked[MAX_AT_ONCE:]
+        passed = self._counters.admitted + self._counters.open
+        most = MAX_ALONE if passed == self._passed else MAX_AT_ONCE
+        self._passed = passed
+        served, self._asked = self._asked[:most], self._asked[most:]
         if self._asked:
             asyncio.get_running_loop().call_soon(self._serve)
         settle = self._verifier.settle

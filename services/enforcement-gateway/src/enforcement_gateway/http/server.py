@@ -115,7 +115,7 @@ class Server:
         self.tasks: set[asyncio.Task[None]] = set()
         self.reader = ThreadPoolExecutor(1, thread_name_prefix="strict reader")
         self.refusals = RefusalLog()
-        self.signatures = Burst(gate.verifier)
+        self.signatures = Burst(gate.verifier, counters)
         self.templates = Templates()
         self._trusted_proxies = trusted_proxies
         self._prefix = secrets.token_hex(8).encode() + b"-"

@@ -52,7 +52,11 @@ async def open_foundation(
         ]
         session = await stack.enter_async_context(aiohttp.ClientSession())
         notifications = Notifications(
-            url, ("tokens", "issuance"), application_name=SERVICE
+            url,
+            ("tokens", "issuance"),
+            # Each token is an append, and mostly nobody waits to read of it.
+            only_own=() if settings.publish_issuance else ("issuance",),
+            application_name=SERVICE,
         )
         tokens_source, issuance_source = [
             LocalSource(log, notifications, max_age=settings.max_age)

@@ -7,7 +7,7 @@ again after a while.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import structlog
 
@@ -27,14 +27,24 @@ logger = structlog.get_logger(__name__)
 
 
 class Notifications:
-    """Listens for several logs of one database. `run` must be running."""
+    """Listens for several logs of one database. `run` must be running.
+
+    Of those in `only_own` nothing is heard but what this process appends: whoever waits
+    for what others do looks again after a while.
+    """
 
     def __init__(
-        self, url: str, logs: Iterable[str], *, application_name: str = "tollgate"
+        self,
+        url: str,
+        logs: Iterable[str],
+        *,
+        only_own: Collection[str] = (),
+        application_name: str = "tollgate",
     ) -> None:
         self._url = url
         self._application_name = application_name
         self._heard = dict.fromkeys(logs, 0)
+        self._listened = [log for log in self._heard if log not in only_own]
         self._rung = {log: deque[int](maxlen=REMEMBERED) for log in self._heard}
         self._rings = {log: asyncio.Event() for log in self._heard}
         self.closed = False
@@ -92,7 +102,7 @@ class Notifications:
     async def _listen(self, connection: Connection) -> None:
         lost = asyncio.Event()
         connection.add_termination_listener(lambda _: lost.set())
-        for log in self._heard:
+        for log in self._listened:
             await connection.add_listener(f"{log}_log", self._ring_of(log))
         self._ring_all()  # whatever came before this moment went unheard
         while not lost.is_set():

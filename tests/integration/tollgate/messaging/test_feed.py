@@ -347,6 +347,22 @@ class TestWaiting:
         await append(log, 1)
         await until(lambda: notifications.heard("registry") > before)
 
+    async def test_of_a_log_of_which_only_the_own_appends_count_others_are_not_heard(
+        self, database_url: str, db: Connection
+    ) -> None:
+        told = Notifications(
+            database_url, ["registry", "tokens"], only_own=["registry"]
+        )
+        async with running(told.run()):
+            await until(lambda: told.heard("tokens") > 0)  # now it listens
+            registry, tokens = told.heard("registry"), told.heard("tokens")
+            await db.execute("SELECT pg_notify('registry_log', '7')")
+            await db.execute("SELECT pg_notify('tokens_log', '7')")
+            await until(lambda: told.heard("tokens") > tokens)
+            assert told.heard("registry") == registry
+            told.ring("registry", 8)
+            assert told.heard("registry") == registry + 1
+
 
 class TestConfirmations:
     async def test_after_is_what_a_named_instance_has_applied(

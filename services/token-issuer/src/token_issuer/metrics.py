@@ -31,8 +31,8 @@ class IssuerMetrics(Collector):
             registry=registry,
         )
 
-    def count_request(self, endpoint: str, outcome: str) -> None:
-        self._requests[endpoint, outcome] += 1
+    def count_request(self, endpoint: str, outcome: str, times: int = 1) -> None:
+        self._requests[endpoint, outcome] += times
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         """For requests: each is counted, and few ask."""

@@ -47,3 +47,22 @@ def test_seconds_are_counted_in_every_bucket_that_holds_them(
     assert registry.get_sample_value(f"{name}_count", {"route": "/x"}) == 3
     total = registry.get_sample_value(f"{name}_sum", {"route": "/x"})
     assert total == pytest.approx(100.7, abs=0.2)
+
+
+def test_those_answered_together_are_counted_as_each_alone(
+    registry: CollectorRegistry,
+) -> None:
+    metrics = RequestMetrics(registry)
+    now = time.perf_counter()
+
+    metrics.count_all("/x", "GET", "200", [now, now - 0.7, now - 100.0])
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"tollgate_http_{name}", labels)
+
+    assert value("requests_total", route="/x", method="GET", status="200") == 3
+    seconds = "request_seconds"
+    assert value(f"{seconds}_bucket", route="/x", le="0.5") == 1
+    assert value(f"{seconds}_bucket", route="/x", le="1.0") == 2
+    assert value(f"{seconds}_count", route="/x") == 3
+    assert value(f"{seconds}_sum", route="/x") == pytest.approx(100.7, abs=0.2)

@@ -129,8 +129,14 @@ class TokenFront:
 
     def _count_all(self) -> None:
         answered, self._answered = self._answered, []
+        started: dict[str, list[float]] = {}
         for asking in answered:
-            asking.count()
+            started.setdefault(asking.kind.path, []).append(asking.started)
+            asking.end()
+        around = self._surroundings
+        for path, moments in started.items():
+            around.requests.count_all(path, "POST", "200", moments)
+        around.metrics.count_request("token", "ok", len(answered))
 
 
 class _Answer(NamedTuple):
@@ -186,9 +192,9 @@ class _Asking:
         "_form",
         "_front",
         "_is_done",
-        "_kind",
-        "_started",
         "_surroundings",
+        "kind",
+        "started",
     )
 
     _answer: "_Answer"
@@ -202,11 +208,11 @@ class _Asking:
         kind: _Kind,
         connection: Connection,
     ) -> None:
-        self._started = time.perf_counter()
+        self.started = time.perf_counter()
         self._arrived_at = surroundings.clock.seconds()
         self._front = front
         self._surroundings = surroundings
-        self._kind = kind
+        self.kind = kind
         self._connection = connection
         self._form: Mapping[str, str] | None = None
         self._failure: Exception | None = None
@@ -217,7 +223,7 @@ class _Asking:
         self._front.take(self)
 
     def read(self) -> None:
-        around, kind = self._surroundings, self._kind
+        around, kind = self._surroundings, self.kind
         try:
             # The same as `forms` does, and in that order.
             caller = Caller(
@@ -250,23 +256,17 @@ class _Asking:
         self._front.count(self)
         self._connection.answer(self._answer.octets)
 
-    def count(self) -> None:
-        """What is left to do for one that was answered."""
-        around = self._surroundings
-        around.requests.count(self._kind.path, "POST", "200", self._started)
-        around.metrics.count_request("token", "ok")
-        self._end()
-
     def set_exception(self, failure: Exception) -> None:
         self._is_done = True
-        self._end()
+        self.end()
         self._leave(failure)
 
     def cut_short(self) -> None:
         if not self._is_done:
             self.set_exception(out_of_patience())
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Nobody waits for it any more."""
         self._surroundings.patience.end(self)
         del self._exchange  # which knows this: there is nothing to collect
 

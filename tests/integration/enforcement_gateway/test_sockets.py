@@ -139,8 +139,8 @@ class TestWriting:
         received = asyncio.create_task(read_all(theirs))
         for turn in range(1, 4):
             getattr(recorder.transport, write)(LARGE)
-            await until(lambda turn=turn: recorder.told.count("resume") == turn)
             assert recorder.told.count("pause") == turn
+            await until(lambda turn=turn: recorder.told.count("resume") == turn)
         recorder.transport.close()
         assert await received == LARGE * 3
 

@@ -11,6 +11,7 @@ cdef class KnownTokens:
     cdef dict _by_end
     cdef Py_ssize_t _most
 
+    @cython.locals(known=KnownToken)
     cpdef KnownToken get(self, bytes token)
     @cython.locals(octets="const char*", at=Py_ssize_t, known=KnownToken, text=bytes)
     cpdef KnownToken between(self, bytes data, Py_ssize_t start, Py_ssize_t end)

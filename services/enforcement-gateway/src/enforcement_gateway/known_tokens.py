@@ -30,7 +30,8 @@ class KnownTokens:
         return len(self._by_end)
 
     def get(self, token: bytes) -> KnownToken | None:
-        return self.between(token, 0, len(token))
+        known = self._by_end.get(token[-_SIZE_OF_END:])
+        return known if known is not None and known.text == token else None
 
     def between(self, data: bytes, start: int, end: int) -> KnownToken | None:
         """The token that `data` has there, if it is one of them; no copy is made."""

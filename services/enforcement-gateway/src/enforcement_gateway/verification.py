@@ -27,6 +27,8 @@ from tollgate.oauth.jws import OPENINGS, split
 from tollgate.oauth.public_keys import PublicKey, parse_public_key
 
 _MALFORMED = Reason.TOKEN_MALFORMED
+_BAD_SIGNATURE = TokenRefusal.BAD_SIGNATURE
+_SIGNATURE_WRONG = OF_TOKENS[_BAD_SIGNATURE]  # to look it up is a call of Python
 MAX_REMEMBERED = 32_768
 """Tokens remembered at most; one costs about a kilobyte and a half."""
 
@@ -123,6 +125,8 @@ class Verifier:
     ) -> VerifiedAccessToken | Reason:
         """Look at the signature, and remember a yes."""
         verified = read.verify()
+        if verified is _BAD_SIGNATURE:
+            return _SIGNATURE_WRONG
         if isinstance(verified, TokenRefusal):
             return OF_TOKENS[verified]
         self.remembered.add(token, verified)

@@ -60,6 +60,7 @@ _DOT = ord(".")
 _MALFORMED = TokenRefusal.MALFORMED  # a name of its own: Python 3.11 looks for a
 _WRONG_TYPE = TokenRefusal.WRONG_TYPE  # member of an enumeration by a call
 _UNKNOWN_KEY = TokenRefusal.UNKNOWN_KEY
+_BAD_SIGNATURE = TokenRefusal.BAD_SIGNATURE
 _WRONG_ISSUER = TokenRefusal.WRONG_ISSUER
 _WRONG_AUDIENCE = TokenRefusal.WRONG_AUDIENCE
 _EXPIRED = TokenRefusal.EXPIRED
@@ -104,7 +105,7 @@ class UnverifiedAccessToken(msgspec.Struct, frozen=True, gc=False):
     def verify(self) -> VerifiedAccessToken | TokenRefusal:
         """What takes long, and needs nothing but what is here."""
         if not self.key.has_signed(self.signature, self.signing_input):
-            return TokenRefusal.BAD_SIGNATURE
+            return _BAD_SIGNATURE
         try:
             claims = decode_access_token_claims(self.payload)
         except InvalidClaims:
@@ -210,7 +211,7 @@ class Reader:
         key = keys[kid]
         # RFC 8725 §3.1: the key decides on the algorithm, never the token.
         if self._header.alg not in key.algs:
-            return TokenRefusal.BAD_SIGNATURE
+            return _BAD_SIGNATURE
         start = token[: -len(signature)]
         read = UnverifiedAccessToken(kid, key, self._payload, start[:-1], octets)
         self.start, self._last = start, read

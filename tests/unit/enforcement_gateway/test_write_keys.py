@@ -12,6 +12,7 @@ from enforcement_gateway.body.write_keys import (
     MOST_NAMES,
     index_write_keys,
     keys_spelt,
+    keys_spelt_at_most,
     parse_write_keys,
     read_write_keys,
     read_write_keys_quickly,
@@ -341,6 +342,22 @@ class TestSearch:
             assert counted != IN_DOUBT
         more = folded.count(b'"batch"') + 1
         assert keys_spelt(body, more) == IN_DOUBT
+
+    @given(
+        pieces=st.lists(st.sampled_from(SPELLINGS), max_size=8),
+        gap=st.sampled_from([0, 1, 15, 16, 31, 32, 63, 64, 65]),
+    )
+    def test_counts_no_fewer_than_there_are(self, pieces, gap):
+        body = (b"." * gap).join(pieces)
+        counted = keys_spelt_at_most(body)
+        assert counted == IN_DOUBT or counted >= body.lower().count(b'"writekey"')
+        if b"\\u006b" in body or "\u212a".encode() in body:
+            assert counted == IN_DOUBT
+
+    def test_counts_one_where_one_begins_as_the_key_does(self):
+        assert keys_spelt_at_most(b'{"wrong":"k"}') == 1
+        assert keys_spelt_at_most(b'{"writeKey":"wk"}') == 1
+        assert keys_spelt_at_most(b'{"wrong":"x","W":1}') == 0
 
 
 @QUICK_WAYS

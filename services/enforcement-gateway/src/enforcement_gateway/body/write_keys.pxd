@@ -6,7 +6,7 @@ from enforcement_gateway.body.scanner cimport scan_write_keys
 
 @cython.locals(keys=tuple)
 cpdef tuple read_write_keys_quickly(bytes body)
-@cython.locals(folded=bytes, names=list, types=list, spelt=Py_ssize_t)
+@cython.locals(names=list, spelt=Py_ssize_t)
 cpdef tuple index_write_keys(bytes body)
 @cython.locals(spelt=Py_ssize_t)
 cpdef tuple parse_write_keys(bytes body)
@@ -14,6 +14,8 @@ cdef tuple _all(list taken, Py_ssize_t spelt)
 
 @cython.locals(folded=bytes)
 cpdef Py_ssize_t keys_spelt(bytes body, Py_ssize_t batches) except -2
+@cython.locals(folded=bytes, begun=Py_ssize_t, spelt=Py_ssize_t)
+cpdef Py_ssize_t keys_spelt_at_most(bytes body) except -2
 @cython.locals(folded=bytes)
 cdef bytes _folded(bytes body)
 cdef bint _may_spell_otherwise(bytes body) except -1

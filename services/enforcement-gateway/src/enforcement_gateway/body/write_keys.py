@@ -16,12 +16,13 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from itertools import product
+from operator import countOf
 from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
 from simdjson import Array, Object, Parser
-from stringzilla import count, translate
+from stringzilla import count, find_first_of, translate
 
 from enforcement_gateway.body.absurdity import MAX_UNCOUNTED, is_absurd
 from enforcement_gateway.body.known_keys import alone, is_printable
@@ -225,6 +226,9 @@ _LETTER_ESCAPE_IN = re.compile(rb"\\u(?:00[4-7]|212[aA]|013[01])").search
 _FOLDING: Final = tuple(letter.encode() for letter in "\u0130\u0131\u212a")
 _IN_DOUBT: Final = -1
 _FOLDED_KEY: Final = b'"writekey"'
+_BEGUN: Final = b'"w'
+_OTHERWISE_BEGUN: Final = bytes((ord("W"), ord("\\"), *range(0x80, 0x100)))
+"""How a spelling of the key's name begins, unless one of these octets is in it."""
 
 _ODD: Final = 0xFF
 _FOLDED: Final = bytes(
@@ -264,10 +268,9 @@ def index_write_keys(body: bytes) -> tuple[str, ...] | None:
     """
     if len(body) > MAX_UNCOUNTED and is_absurd(body):
         return None
-    folded = _folded(body)
-    if folded is None:
+    spelt = keys_spelt_at_most(body)
+    if spelt == _IN_DOUBT:
         return None
-    spelt = count(folded, _FOLDED_KEY)
     try:
         read = _index(body)
         if type(read) is not Object or len(read) > MOST_NAMES:
@@ -282,8 +285,7 @@ def index_write_keys(body: bytes) -> tuple[str, ...] | None:
         events = read[_BATCH]
         if type(events) is not Array:
             return None
-        types = [*map(type, events)]
-        if types.count(Object) != len(types):
+        if countOf(map(type, events), Object) != len(events):
             return None
     if spelt == 1 and _KEY in names:  # as every SDK sends it
         key = read[_KEY]
@@ -333,6 +335,23 @@ def keys_spelt(body: bytes, batches: int) -> int:
     """
     folded = _folded(body)
     if folded is None or count(folded, b'"batch"') != batches:
+        return _IN_DOUBT
+    spelt: int = count(folded, _FOLDED_KEY)
+    return spelt
+
+
+def keys_spelt_at_most(body: bytes) -> int:
+    """As `keys_spelt` without a look at batches; quicker if only one begins as the key.
+
+    Each spelling does, if there is no other first letter, no escape and nothing beyond
+    ASCII. To look for all that takes half as long as to fold, and fills no memory.
+    """
+    if find_first_of(body, _OTHERWISE_BEGUN) < 0:
+        begun: int = count(body, _BEGUN)
+        if begun <= 1:
+            return begun
+    folded = _folded(body)
+    if folded is None:
         return _IN_DOUBT
     spelt: int = count(folded, _FOLDED_KEY)
     return spelt

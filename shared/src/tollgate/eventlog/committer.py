@@ -236,7 +236,9 @@ class GroupCommitter:
     async def _commit(self, lane: "_Lane", batch: list[_Waiting]) -> None:
         """Settle every group of `batch`, trying again where that is safe."""
         try:
-            while batch := [each for each in batch if not each.is_over]:
+            while batch := [
+                each for each in batch if not (each.told or each.outcome.done())
+            ]:
                 try:
                     await self._send(lane, batch)
                     batch = []  # all of them are told

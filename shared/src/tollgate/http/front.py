@@ -134,7 +134,7 @@ class Connection(web.RequestHandler):
             self._parser.message_consumed()
         if self.transport is not None:
             self.transport.write(octets)
-            if self._is_to_end:
+            if self._close or self._force_close:
                 self.transport.close()
             elif self._held:
                 self._leave_what_was_read([])
@@ -245,7 +245,7 @@ class Connection(web.RequestHandler):
     def _is_familiar(self, octets: bytes) -> bool:
         """Whether they are a request that was taken, without the help of a parser."""
         found = self._serving.heads.read(octets)
-        if found is None or self._is_to_end or self._paused:
+        if found is None or self._close or self._force_close or self._paused:
             return False
         familiar, body = found
         self._familiar = familiar.head

@@ -82,7 +82,8 @@ class TokenFront:
     def __init__(self, surroundings: Surroundings) -> None:
         self._surroundings = surroundings
         self._paths = frozenset(surroundings.paths)
-        self._unread = Arrivals(_read_all)
+        self.take = Arrivals(_read_all).add
+        """Read a request together with all others that arrive now: see `bursts`."""
         self._second = -1
         self._date = b""
         self._answered: list[_Asking] = []
@@ -103,10 +104,6 @@ class TokenFront:
         ):
             return None
         return _Kind(self, self._surroundings, head)
-
-    def take(self, asking: "_Asking") -> None:
-        """Read it together with all others that arrive now: see `bursts`."""
-        self._unread.add(asking)
 
     def answer_of(self, response: AccessTokenResponse, request_id: str) -> "_Answer":
         """As it is sent, if that is in this second."""
@@ -139,7 +136,7 @@ class TokenFront:
         around.metrics.count_request("token", "ok", len(answered))
 
 
-class _Answer(NamedTuple):
+class _Answer(msgspec.Struct, frozen=True, gc=False):
     octets: bytes
     second: int  # of its date, since the epoch
 

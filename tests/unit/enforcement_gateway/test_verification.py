@@ -220,22 +220,40 @@ class VerifierBetweenTurns(Verifier):
 
     verified = 0
 
-    def settle(self, token, read):
+    def settle_each(self, lot):
         assert not turn.is_under_way
-        self.verified += 1
-        return super().settle(token, read)
+        self.verified += len(lot)
+        return super().settle_each(lot)
+
+
+class TestSettleEach:
+    def test_each_is_held_to_the_key_that_it_names(self, logs, keys) -> None:
+        logs.signing_key(OTHER.kid, alg=OTHER.public.alg.value, pem=OTHER.public.pem)
+        verifier = Verifier(ISSUER)
+        shown = [token("1"), token("2", key=OTHER), token("3", key=OTHER), token("4")]
+        for at in (1, 3):  # each with the signature of the one before
+            start, _, _ = shown[at].rpartition(b".")
+            shown[at] = start + b"." + shown[at - 1].rpartition(b".")[2]
+        lot = [(each, verifier.read(each, keys)) for each in shown]
+        first, second, third, fourth = verifier.settle_each(lot)
+        assert (first.jti, third.jti) == ("1", "3")
+        assert first.signing_kid == KEY.kid
+        assert third.signing_kid == OTHER.kid
+        assert second is fourth is Reason.TOKEN_SIGNATURE_WRONG
+        known = [verifier.remembered.get(each) is not None for each in shown]
+        assert known == [True, False, True, False]
 
 
 class TestBurst:
     async def test_signatures_are_looked_at_together_and_then_told(self, keys) -> None:
         verifier, order = Verifier(ISSUER), []
-        settle = verifier.settle
+        settle_each = verifier.settle_each
 
-        def noting(shown, read):
-            order.append("verified")
-            return settle(shown, read)
+        def noting(lot):
+            order.extend(len(lot) * ["verified"])
+            return settle_each(lot)
 
-        verifier.settle = noting
+        verifier.settle_each = noting
         burst = Burst(verifier, Counters())
         shown = [token(f"jti-{number}") for number in range(MAX_AT_ONCE + 3)]
         shown[1] = shown[1][:-86] + b"A" * 86
@@ -299,14 +317,14 @@ class TestBurst:
     async def test_a_fault_is_told_to_the_one_whose_it_is(self, keys) -> None:
         verifier, said = Verifier(ISSUER), []
         good, other = token("jti-1"), token("jti-2")
-        settle = verifier.settle
+        settle_each = verifier.settle_each
 
-        def failing(shown, read):
-            if shown == good:
+        def failing(lot):
+            if good in [shown for shown, _ in lot]:
                 raise RuntimeError
-            return settle(shown, read)
+            return settle_each(lot)
 
-        verifier.settle = failing
+        verifier.settle_each = failing
         burst = Burst(verifier, Counters())
         for each in (good, other):
             burst.add([(Asking(said), None, each, verifier.read(each, keys))])

@@ -5,7 +5,7 @@ Expiry, revocation and the state of the key are judged at every request, after t
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -21,6 +21,7 @@ from tollgate.oauth.access_tokens import (
     TokenRefusal,
     UnverifiedAccessToken,
     VerifiedAccessToken,
+    verify_each,
 )
 from tollgate.oauth.algorithms import Algorithm
 from tollgate.oauth.jws import OPENINGS, split
@@ -124,13 +125,24 @@ class Verifier:
         self, token: bytes, read: UnverifiedAccessToken
     ) -> VerifiedAccessToken | Reason:
         """Look at the signature, and remember a yes."""
-        verified = read.verify()
-        if verified is _BAD_SIGNATURE:
-            return _SIGNATURE_WRONG
-        if isinstance(verified, TokenRefusal):
-            return OF_TOKENS[verified]
-        self.remembered.add(token, verified)
-        return verified
+        (outcome,) = self.settle_each([(token, read)])
+        return outcome
+
+    def settle_each(
+        self, lot: list[tuple[bytes, UnverifiedAccessToken]]
+    ) -> list[VerifiedAccessToken | Reason]:
+        """As `settle`; a fault of one is that of all."""
+        outcomes: list[VerifiedAccessToken | Reason] = []
+        verified = verify_each([read for _, read in lot])
+        for (token, _), found in zip(lot, verified, strict=True):
+            if found is _BAD_SIGNATURE:
+                outcomes.append(_SIGNATURE_WRONG)
+            elif isinstance(found, TokenRefusal):
+                outcomes.append(OF_TOKENS[found])
+            else:
+                self.remembered.add(token, found)
+                outcomes.append(found)
+        return outcomes
 
 
 MAX_AT_ONCE = 16
@@ -184,16 +196,21 @@ class Burst:
         served, self._asked = self._asked[:most], self._asked[most:]
         if self._asked:
             asyncio.get_running_loop().call_soon(self._serve)
-        settle = self._verifier.settle
-        outcomes: list[VerifiedAccessToken | Reason | Exception] = []
-        for _, _, token, read in served:
-            try:
-                outcomes.append(settle(token, read))
-            except Exception as fault:  # noqa: BLE001 - the others have their own
-                outcomes.append(fault)
+        outcomes = self._settle([(token, read) for _, _, token, read in served])
         turn.begin()  # in which those who are refused are refused together
         try:
             for (asking, about, _, _), outcome in zip(served, outcomes, strict=True):
                 asking.settled(about, outcome)
         finally:
             turn.end()
+
+    def _settle(
+        self, lot: list[tuple[bytes, UnverifiedAccessToken]]
+    ) -> Sequence[VerifiedAccessToken | Reason | Exception]:
+        """What each is; after a fault each by itself, for it is only that of one."""
+        try:
+            return self._verifier.settle_each(lot)
+        except Exception as fault:  # noqa: BLE001 - whoever asked for it is told
+            if len(lot) == 1:
+                return [fault]
+        return [outcome for each in lot for outcome in self._settle([each])]

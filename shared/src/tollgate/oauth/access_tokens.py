@@ -5,9 +5,11 @@ its time judged at each request, as its revocation is.
 """
 
 import re
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from enum import StrEnum
+from itertools import groupby
+from operator import attrgetter
 from sys import intern
 
 import msgspec
@@ -24,7 +26,6 @@ from tollgate.oauth.jws import (
     MAX_LENGTH,
     JwsHeader,
     MalformedJws,
-    VerificationKey,
     octets_of,
     read_header,
     sign,
@@ -97,15 +98,18 @@ class UnverifiedAccessToken(msgspec.Struct, frozen=True, gc=False):
     """A token whose words rule nothing out. Whether it is anybody's is not known."""
 
     kid: str
-    key: VerificationKey
+    key: PublicKey
     payload: bytes
     signing_input: bytes
     signature: bytes
 
     def verify(self) -> VerifiedAccessToken | TokenRefusal:
         """What takes long, and needs nothing but what is here."""
-        if not self.key.has_signed(self.signature, self.signing_input):
-            return _BAD_SIGNATURE
+        (found,) = verify_each((self,))
+        return found
+
+    def say(self) -> VerifiedAccessToken | TokenRefusal:
+        """What one that is signed says, or why it may not say that."""
         try:
             claims = decode_access_token_claims(self.payload)
         except InvalidClaims:
@@ -127,6 +131,22 @@ class UnverifiedAccessToken(msgspec.Struct, frozen=True, gc=False):
             exp=claims.exp,
             nbf=0.0 if claims.nbf is UNSET else claims.nbf,
         )
+
+
+def verify_each(
+    tokens: Sequence[UnverifiedAccessToken],
+) -> list[VerifiedAccessToken | TokenRefusal]:
+    """As of each: their signatures are looked at one right after another."""
+    signed: list[bool] = []
+    for key, run in groupby(tokens, _ITS_KEY):
+        signed += key.have_signed([(one.signature, one.signing_input) for one in run])
+    return [
+        token.say() if is_signed else _BAD_SIGNATURE
+        for token, is_signed in zip(tokens, signed, strict=True)
+    ]
+
+
+_ITS_KEY = attrgetter("key")
 
 
 class Reader:
@@ -159,7 +179,7 @@ class Reader:
     def read(
         self,
         token: bytes,
-        keys: Mapping[str, VerificationKey],
+        keys: Mapping[str, PublicKey],
         now: Callable[[], float] | None = None,
     ) -> UnverifiedAccessToken | TokenRefusal:
         """Rule out one doubt per line (RFC 9068 §4); time is `refusal_at`'s.
@@ -183,7 +203,7 @@ class Reader:
         self,
         token: bytes,
         parts: tuple[bytes, bytes, bytes],
-        keys: Mapping[str, VerificationKey],
+        keys: Mapping[str, PublicKey],
         kids: Container[str],
         now: Callable[[], float] | None = None,
     ) -> UnverifiedAccessToken | TokenRefusal:
@@ -348,7 +368,7 @@ _decode_audience = msgspec.json.Decoder(str | tuple[str, ...]).decode
 def verify_access_token(
     token: bytes | str,
     *,
-    keys: Mapping[str, VerificationKey],
+    keys: Mapping[str, PublicKey],
     issuer: str,
     audiences: AbstractSet[str] | None,
 ) -> VerifiedAccessToken | TokenRefusal:

@@ -5,7 +5,7 @@ signature function belongs to a pair of algorithm and key, made once and then ca
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeAlias
 
@@ -40,6 +40,12 @@ PrivateKey: TypeAlias = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519Private
 
 HasSigned: TypeAlias = Callable[[bytes, bytes], bool]
 """`has_signed(signature, message)`: false for whatever is not that signature."""
+
+HaveSigned: TypeAlias = Callable[[Iterable[tuple[bytes, bytes]]], list[bool]]
+"""The same of each signature and its message."""
+
+_ArgumentsOf: TypeAlias = Callable[[bytes, bytes], tuple[object, ...] | None]
+"""Of a signature and a message; None if that cannot be a signature at all."""
 
 
 class Algorithm(StrEnum):
@@ -134,47 +140,77 @@ def fitting_algorithms(key: VerifyingKey) -> tuple[Algorithm, ...]:
             return (Algorithm.EDDSA,)
 
 
-def verifier_of(algorithm: Algorithm, key: VerifyingKey) -> HasSigned:
-    """The one way to check signatures of `key`."""
+def verifier_of(
+    algorithm: Algorithm, key: VerifyingKey
+) -> tuple[HasSigned, HaveSigned]:
+    """The one way to check signatures of `key`: one of them, and several in a row."""
     if algorithm not in fitting_algorithms(key):
         raise UnfitAlgorithm("the algorithm does not fit the key")
     match key:
         case RSAPublicKey():
-            return _rsa_verifier(algorithm, key)
+            padding, (digest_of, hashed) = _RSA[algorithm]
+            return _verifier(
+                key.verify,
+                lambda signature, message: (
+                    signature,
+                    digest_of(message),
+                    padding,
+                    hashed,
+                ),
+            )
         case EllipticCurvePublicKey():
-            return _ecdsa_verifier(algorithm, key)
+            return _verifier(key.verify, _ecdsa_arguments(algorithm))
         case Ed25519PublicKey():
-            return _eddsa_verifier(key)
+            return _verifier(key.verify, lambda *asked: asked)
 
 
-def _rsa_verifier(algorithm: Algorithm, key: RSAPublicKey) -> HasSigned:
-    padding, (digest_of, hashed) = _RSA[algorithm]
+def _verifier(
+    verify: Callable[..., None], arguments_of: _ArgumentsOf
+) -> tuple[HasSigned, HaveSigned]:
+    """`verify` raises `InvalidSignature`; `arguments_of` what it is given.
+
+    For several they are made before the first is verified: what runs between two
+    verifications finds the caches of the processor cold.
+    """
 
     def has_signed(signature: bytes, message: bytes) -> bool:
+        arguments = arguments_of(signature, message)
+        if arguments is None:
+            return False
         try:
-            key.verify(signature, digest_of(message), padding, hashed)
+            verify(*arguments)
         except InvalidSignature:
             return False
         return True
 
-    return has_signed
+    def have_signed(asked: Iterable[tuple[bytes, bytes]]) -> list[bool]:
+        found = []
+        for arguments in [arguments_of(*each) for each in asked]:
+            if arguments is None:
+                found.append(False)
+                continue
+            try:
+                verify(*arguments)
+            except InvalidSignature:
+                found.append(False)
+            else:
+                found.append(True)
+        return found
+
+    return has_signed, have_signed
 
 
-def _ecdsa_verifier(algorithm: Algorithm, key: EllipticCurvePublicKey) -> HasSigned:
+def _ecdsa_arguments(algorithm: Algorithm) -> _ArgumentsOf:
     _, half, (digest_of, hashed) = _ECDSA[algorithm]
     scheme = ECDSA(hashed)
 
-    def has_signed(signature: bytes, message: bytes) -> bool:
+    def arguments_of(signature: bytes, message: bytes) -> tuple[object, ...] | None:
         # RFC 7518 §3.4: R || S, both of full length; DER is not a JWS signature.
         if len(signature) != 2 * half:
-            return False
-        try:
-            key.verify(der_of(signature, half), digest_of(message), scheme)
-        except InvalidSignature:
-            return False
-        return True
+            return None
+        return der_of(signature, half), digest_of(message), scheme
 
-    return has_signed
+    return arguments_of
 
 
 def der_of(signature: bytes, half: int) -> bytes:
@@ -188,17 +224,6 @@ def der_of(signature: bytes, half: int) -> bytes:
     if s[:1] >= b"\x80" or not s:
         s = b"\0" + s
     return b"0%c\x02%c%b\x02%c%b" % (len(r) + len(s) + 4, len(r), r, len(s), s)
-
-
-def _eddsa_verifier(key: Ed25519PublicKey) -> HasSigned:
-    def has_signed(signature: bytes, message: bytes) -> bool:
-        try:
-            key.verify(signature, message)
-        except InvalidSignature:
-            return False
-        return True
-
-    return has_signed
 
 
 def signer_of(algorithm: Algorithm, key: PrivateKey) -> Callable[[bytes], bytes]:

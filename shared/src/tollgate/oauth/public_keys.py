@@ -36,6 +36,7 @@ from tollgate.oauth import base64url
 from tollgate.oauth.algorithms import (
     Algorithm,
     HasSigned,
+    HaveSigned,
     VerifyingKey,
     fitting_algorithms,
     header_names,
@@ -75,6 +76,7 @@ class PublicKey:
     jwk: Mapping[str, str] = field(compare=False, repr=False)
     algs: frozenset[str] = field(compare=False, repr=False)
     has_signed: HasSigned = field(compare=False, repr=False)
+    have_signed: HaveSigned = field(compare=False, repr=False)
     key: VerifyingKey = field(compare=False, repr=False)
 
 
@@ -122,13 +124,15 @@ def public_key_of(
             f"{alg} does not fit this key: it can be used with {', '.join(fitting)}"
         )
     members = _jwk_members(key)
+    has_signed, have_signed = verifier_of(alg, key)
     return PublicKey(
         kid=thumbprint(members) if kid is None else kid,
         alg=alg,
         pem=key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
         jwk=MappingProxyType(members),
         algs=header_names(alg),
-        has_signed=verifier_of(alg, key),
+        has_signed=has_signed,
+        have_signed=have_signed,
         key=key,
     )
 

@@ -345,7 +345,10 @@ class TestSignatures:
         outcomes = []
         unverified = UnverifiedAccessToken("kid", None, b"", b"", b"")
         monkeypatch.setattr(
-            client.gate.verifier, "settle", lambda *_: outcomes.pop(0), raising=False
+            client.gate.verifier,
+            "settle_each",
+            lambda lot: [outcomes.pop(0) for _ in lot],
+            raising=False,
         )
 
         def refuses(token: object, body: bytes) -> object:
@@ -387,8 +390,8 @@ class TestSignatures:
         client.gate.verdict, shown = Passed("app_1"), []
         monkeypatch.setattr(
             client.gate.verifier,
-            "settle",
-            lambda token, _: shown.append(token) or VERIFIED,
+            "settle_each",
+            lambda lot: [shown.append(token) or VERIFIED for token, _ in lot],
         )
         asked = [
             (client.connection, b"3", b"a.b.c", b'{"writeKey":"k"}'),
@@ -574,7 +577,7 @@ class Neighbour(Client):
         self.in_pieces = in_pieces
         self.in_turn = in_turn
         self.gate.refuses, self.gate.decide = self._refuses, self._decide
-        self.gate.verifier.settle = self._settle
+        self.gate.verifier.settle_each = self._settle_each
         self.signatures = 0
         self.step = None
         self.is_over = False  # nothing more can come
@@ -585,9 +588,9 @@ class Neighbour(Client):
             return None
         return self.step.look if isinstance(token, bytes) else self.step.later
 
-    def _settle(self, *_: object) -> Reason | VerifiedAccessToken:
-        self.signatures += 1
-        return self.step.found
+    def _settle_each(self, lot: list[object]) -> list[Reason | VerifiedAccessToken]:
+        self.signatures += len(lot)
+        return len(lot) * [self.step.found]
 
     def _decide(self, asked: Asked) -> Passed | Deny:
         del asked
@@ -770,7 +773,9 @@ class TestTogether:
             return UNVERIFIED if token == b"x.y.forged" else Reason.TOKEN_MALFORMED
 
         client.gate.refuses = refuses
-        client.gate.verifier.settle = lambda *_: Reason.TOKEN_SIGNATURE_WRONG
+        client.gate.verifier.settle_each = lambda lot: (
+            len(lot) * [Reason.TOKEN_SIGNATURE_WRONG]
+        )
         with a_turn():
             for number, last in ((0, b"z"), (2, b"forged"), (4, b"forged"), (6, b"z")):
                 crowd[number].data_received(request(token=b"x.y." + last))

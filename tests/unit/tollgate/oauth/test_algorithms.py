@@ -100,5 +100,26 @@ def test_of_messages_in_turn_each_is_held_to_its_own_signature(alg: Algorithm) -
                 assert key.public.has_signed(signature, message) is (message == signed)
 
 
+@pytest.mark.parametrize(
+    "alg", [Algorithm.RS256, Algorithm.PS256, Algorithm.ES256, Algorithm.EDDSA]
+)
+def test_of_several_each_is_found_to_be_what_it_is_alone(alg: Algorithm) -> None:
+    key = signing_key(alg)
+    good = key.sign(MESSAGE)
+    wrong = bytes((good[0] ^ 1, *good[1:]))
+    asked = [
+        (good, MESSAGE),
+        (wrong, MESSAGE),
+        (good[:-1], MESSAGE),
+        (good, MESSAGE + b"!"),
+        (b"", MESSAGE),
+        (good, MESSAGE),
+    ]
+    found = key.public.have_signed(asked)
+    assert found == [True, False, False, False, False, True]
+    assert found == [key.public.has_signed(*each) for each in asked]
+    assert key.public.have_signed([]) == []
+
+
 def public(key: SigningKey) -> PublicKeyTypes:
     return load_pem_public_key(key.public.pem.encode())

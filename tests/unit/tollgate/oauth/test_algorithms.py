@@ -100,6 +100,19 @@ def test_of_messages_in_turn_each_is_held_to_its_own_signature(alg: Algorithm) -
                 assert key.public.has_signed(signature, message) is (message == signed)
 
 
+def test_an_ecdsa_signature_has_one_length() -> None:
+    """RFC 7518 §3.4: a number that is smaller has zeros in front of it."""
+    key = signing_key(Algorithm.ES256)
+    signature = b"\1" * 64
+    while signature[32]:  # of every 256 one begins with a zero
+        signature = key.sign(MESSAGE)
+    assert key.public.has_signed(signature, MESSAGE)
+    shorter = signature[:32] + signature[33:]
+    assert key.public.have_signed([(shorter, MESSAGE)]) == [False]
+    assert not key.public.has_signed(shorter, MESSAGE)
+    assert not key.public.has_signed(signature + b"\0", MESSAGE)
+
+
 @pytest.mark.parametrize(
     "alg", [Algorithm.RS256, Algorithm.PS256, Algorithm.ES256, Algorithm.EDDSA]
 )

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from enforcement_gateway import verification
 from enforcement_gateway.counters import Counters
 from enforcement_gateway.domain.denials import Reason
 from enforcement_gateway.turns import turn
@@ -296,22 +297,25 @@ class TestBurst:
         assert said[2 * MAX_AT_ONCE :] == 2 * ["told"] + 2 * ["over"]
         assert verifier.verified == MAX_AT_ONCE + 2
 
-    async def test_more_at_once_while_nothing_passes(self, keys) -> None:
+    @pytest.mark.parametrize("passes", ["admitted", "open"])
+    async def test_more_at_once_where_nothing_has_passed_for_long(
+        self, keys, monkeypatch, passes
+    ) -> None:
+        monkeypatch.setattr(verification, "LOTS_ALONE", 3)
         verifier, said, lots = VerifierBetweenTurns(ISSUER), [], []
         counters = Counters()
         burst = Burst(verifier, counters)
         shown = token("jti-1")
         read = verifier.read(shown, keys)
-        for _ in range(2 * MAX_AT_ONCE + 2 * MAX_ALONE):
-            burst.add([(Asking(said), None, shown, read)])
-        for passes in ("nothing", "nothing", "admitted", "open", "nothing"):
-            if passes != "nothing":
-                setattr(counters, passes, getattr(counters, passes) + 1)
+        burst.add(500 * [(Asking(said), None, shown, read)])
+        for at in range(8):
+            if at == 4:
+                setattr(counters, passes, 1)
             before = verifier.verified
             await asyncio.sleep(0)
             lots.append(verifier.verified - before)
         few, many = MAX_AT_ONCE, MAX_ALONE
-        assert lots == [few, many, few, few, 2 * many - few - many]
+        assert lots == [few, few, many, many, few, few, few, many]
         assert len(said) == verifier.verified
 
     async def test_a_fault_is_told_to_the_one_whose_it_is(self, keys) -> None:

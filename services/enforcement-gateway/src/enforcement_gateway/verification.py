@@ -149,7 +149,10 @@ MAX_AT_ONCE = 16
 """Signatures before others get their turn on the loop: a few milliseconds."""
 
 MAX_ALONE = 64
-"""As many where nothing has passed since the last lot: who waits is mostly refused."""
+"""As many where nothing has passed for `LOTS_ALONE`: who waits is mostly refused."""
+
+LOTS_ALONE = 64
+"""Lots, which take some hundred milliseconds: clients that are let in rest, too."""
 
 AboutT_contra = TypeVar("AboutT_contra", contravariant=True)
 
@@ -173,15 +176,16 @@ class Burst:
 
     A verification fills the caches of a processor with its own code and tables, and
     leaves them cold for all else; between two requests it takes half as long again.
-    So lots are large while nothing but a flood comes, and small as soon as a request
-    has passed, of which more may be waiting.
+    So lots are large where nothing but a flood has come for a while, and small as soon
+    as a request has passed, of which more may be waiting.
     """
 
     def __init__(self, verifier: Verifier, counters: Counters) -> None:
         self._verifier = verifier
         self._counters = counters
         self._asked: list[Unsettled] = []
-        self._passed = -1  # until the last lot
+        self._passed = 0  # until the last lot
+        self._lots_alone = 0  # since then
 
     def add(self, unsettled: list[Unsettled]) -> None:
         """Have each told soon, never at once."""
@@ -191,8 +195,9 @@ class Burst:
 
     def _serve(self) -> None:
         passed = self._counters.admitted + self._counters.open
-        most = MAX_ALONE if passed == self._passed else MAX_AT_ONCE
+        self._lots_alone = self._lots_alone + 1 if passed == self._passed else 0
         self._passed = passed
+        most = MAX_AT_ONCE if self._lots_alone < LOTS_ALONE else MAX_ALONE
         served, self._asked = self._asked[:most], self._asked[most:]
         if self._asked:
             asyncio.get_running_loop().call_soon(self._serve)

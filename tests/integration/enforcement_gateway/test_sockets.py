@@ -18,7 +18,8 @@ from structlog.testing import capture_logs
 from enforcement_gateway.sockets import listener as listeners
 from enforcement_gateway.sockets.kernel import READ_SIZE
 from enforcement_gateway.sockets.loop import Loop, running_loop
-from enforcement_gateway.sockets.readiness import Readiness, Watched
+from enforcement_gateway.sockets.readiness import Readiness
+from enforcement_gateway.sockets.watched import Watched
 from enforcement_gateway.turns import turn as turn_of_loop
 from tollgate.testing.waiting import until
 
@@ -245,6 +246,43 @@ class TestReadiness:
         for each in itertools.chain(*pairs):
             each.close()
 
+    def test_who_is_demoted_is_heard_when_all_others_have_their_answers(self):
+        told = []
+
+        class Told(Watched):
+            def on_ready(self, events):
+                del events
+                readiness.written.append(self)
+                told.append((self, "heard"))
+
+            def flush(self):
+                assert not turn_of_loop.is_under_way
+                told.append((self, "sent"))
+
+        readiness = Readiness()
+        pairs = [socket.socketpair() for _ in range(4)]
+        first, *others, forgotten = ones = [Told() for _ in pairs]
+        for each, (one, _) in zip(ones, pairs, strict=True):
+            readiness.watch(one.fileno(), each, select.EPOLLIN | select.EPOLLET)
+        readiness.demote(pairs[0][0].fileno(), first)
+        readiness.demote(pairs[1][0].fileno(), others[0])
+        readiness.promote(pairs[1][0].fileno(), others[0])
+        readiness.demote(pairs[3][0].fileno(), forgotten)
+        for _, theirs in pairs:
+            theirs.send(b"now")
+        readiness.forget(pairs[3][0].fileno())
+        while len(told) < 6:
+            readiness.select("a time that no kernel would take" if told else 0)
+        calm = [(each, what) for what in ("heard", "sent") for each in others]
+        assert told == [*calm, (first, "heard"), (first, "sent")]
+        readiness.promote(pairs[0][0].fileno(), first)
+        pairs[0][1].send(b"again")
+        readiness.select(0)
+        assert told[6:] == [(first, "heard"), (first, "sent")]
+        readiness.close()
+        for each in itertools.chain(*pairs):
+            each.close()
+
 
 class TestReading:
     async def test_everything_comes_however_much_at_once(self):
@@ -328,7 +366,10 @@ STEPS = st.one_of(
     st.tuples(st.just("they write"), st.sampled_from([1, READ_SIZE, 150_000])),
     st.tuples(
         st.sampled_from(
-            ["pause", "resume", "end", "close", "they read", "turn", "turn"]
+            [
+                *("pause", "resume", "end", "close", "they read", "turn", "turn"),
+                *("demote", "promote"),
+            ]
         ),
         st.none(),
     ),
@@ -360,6 +401,8 @@ class Pair:
                 while piece := self.theirs.recv(1_000_000):
                     self.read += piece
                 self.they_ended = True
+        elif what in ("demote", "promote"):
+            getattr(transport, what)()
         elif what == "pause":
             transport.pause_reading()
         elif what == "resume" and not self.closed:

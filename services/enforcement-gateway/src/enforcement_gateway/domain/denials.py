@@ -12,6 +12,8 @@ from types import MappingProxyType
 
 import msgspec
 
+_SERVER_ERROR = 500
+
 
 class Reason(StrEnum):
     """Why not. The value is the `code` of the answer and the label of the metric."""
@@ -106,6 +108,11 @@ class Denial(msgspec.Struct, frozen=True, kw_only=True):
     stale: bool = False
     unknown: bool = False
     retry_after: int | None = None
+
+    @property
+    def is_client_error(self) -> bool:
+        """The request is at fault (RFC 9110 §15.5), not the gateway or an upstream."""
+        return self.status < _SERVER_ERROR
 
 
 class Refused(Exception):

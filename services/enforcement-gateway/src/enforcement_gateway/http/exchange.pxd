@@ -11,6 +11,8 @@ from enforcement_gateway.upstream.forwarding cimport Outline
 cdef class Connection(Stranger):
     cdef public bint is_congested
 
+    cpdef demote(self)
+    cpdef promote(self)
     cpdef answer(self, bytes answer, bint close)
     cpdef continue_answer(self, bytes piece)
     cpdef break_answer(self)

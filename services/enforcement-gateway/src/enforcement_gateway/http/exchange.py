@@ -64,6 +64,14 @@ class Connection(Stranger):
     is_congested: bool
     """The client does not take what it was sent."""
 
+    def demote(self) -> None:
+        """What it asked was refused: others are heard before it (ADR 47)."""
+        raise NotImplementedError
+
+    def promote(self) -> None:
+        """What it asked was let in: it is heard as all others."""
+        raise NotImplementedError
+
     def answer(self, answer: bytes, close: bool) -> None:
         """The whole answer, or the last of it."""
         raise NotImplementedError
@@ -355,6 +363,7 @@ class Exchange(Answers):
     def _forward(self, client_id: str | None) -> None:
         if self._gone:
             return  # nothing was sent yet, and nobody would hear the answer
+        self._connection.promote()
         plan = self._plan
         behind = plan.behind
         assert behind is not None  # noqa: S101 - it is refused, or `*`, without one
@@ -493,6 +502,8 @@ class Exchange(Answers):
         server.refusals.tell(
             reason, answer.status, request_id, self._connection.peer.address
         )
+        if DENIALS[reason].is_client_error:
+            self._connection.demote()
         self._connection.answer(answer.filled(request_id), close)
 
     def _prepare(self, reason: Reason, close: bool) -> PreparedDenial:

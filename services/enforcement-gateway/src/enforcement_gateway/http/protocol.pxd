@@ -36,6 +36,7 @@ cdef class ServerConnection(Connection):
     cdef bint _paused
     cdef bint _ended
     cdef bint _in_head
+    cdef readonly bint _is_demoted
     cdef bint _skipped_line
     cdef readonly object _transport
     cdef public double deadline

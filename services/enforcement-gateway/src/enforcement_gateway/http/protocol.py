@@ -63,6 +63,7 @@ class ServerConnection(Connection):
         "_exchange",
         "_held",
         "_in_head",
+        "_is_demoted",
         "_left",
         "_limits",
         "_lingered",
@@ -100,6 +101,7 @@ class ServerConnection(Connection):
         self._in_head = False
         self._skipped_line = False
         self.is_congested = False
+        self._is_demoted = False
         self.deadline = _FOREVER
 
     # --- asyncio ---
@@ -307,6 +309,8 @@ class ServerConnection(Connection):
         self._state = _HEAD
         own = self._own_transport
         if own is not None:
+            if not self._is_demoted:
+                self.demote()
             own.write_now(answer)
         elif not self._transport.is_closing():
             self._transport.write(answer)
@@ -355,6 +359,18 @@ class ServerConnection(Connection):
             self.break_answer()
 
     # --- used by the exchange ---
+
+    def demote(self) -> None:
+        own = self._own_transport
+        if own is not None and not self._is_demoted:
+            self._is_demoted = True
+            own.demote()
+
+    def promote(self) -> None:
+        own = self._own_transport
+        if own is not None and self._is_demoted:
+            self._is_demoted = False
+            own.promote()
 
     def answer(self, answer: bytes, close: bool) -> None:
         if self._state == _CLOSED or self._transport.is_closing():
@@ -499,6 +515,8 @@ class ServerConnection(Connection):
                 counters = server.counters
                 counters.requests += 1
                 counters.admitted += 1
+                if self._is_demoted:
+                    self.promote()
                 request_id = self._request_id = next(server.request_ids)
                 request = template.outline.filled(
                     known.client_id_octets,

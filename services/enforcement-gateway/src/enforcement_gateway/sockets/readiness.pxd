@@ -1,12 +1,9 @@
 # Types for the compiled build (ADR 26). The source beside it runs as it is.
 import cython
 
+from enforcement_gateway.sockets.demotion cimport Demoted, Waiting
+from enforcement_gateway.sockets.watched cimport Watched
 from enforcement_gateway.turns cimport Turn
-
-
-cdef class Watched:
-    cpdef on_ready(self, long events)
-    cpdef flush(self)
 
 
 cdef class Readiness:
@@ -15,10 +12,15 @@ cdef class Readiness:
     cdef int _others_descriptor
     cdef dict _watched
     cdef Turn _turn
+    cdef Waiting _waiting
     cdef readonly list written
 
     @cython.locals(watched=Watched, written=list)
     cdef _flush(self)
 
-    @cython.locals(told=list, by_descriptor=dict, watched=Watched, descriptor=int, events=long)
+    cpdef demote(self, int descriptor, Watched watched)
+    cpdef promote(self, int descriptor, Watched watched)
+    cdef _hear_demoted(self, Py_ssize_t most)
+
+    @cython.locals(waiting=Waiting, heard=Py_ssize_t, most=Py_ssize_t, told=list, by_descriptor=dict, watched=Watched, descriptor=int, events=long)
     cpdef list select(self, timeout=*)

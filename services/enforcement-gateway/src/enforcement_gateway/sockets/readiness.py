@@ -9,24 +9,12 @@ import selectors
 from collections.abc import Mapping
 from typing import Any
 
+from enforcement_gateway.sockets.demotion import Demoted, Waiting
+from enforcement_gateway.sockets.watched import Watched
 from enforcement_gateway.turns import turn
 
 MOST_AT_ONCE = 512
 """Descriptors that are told before the loop comes to its other work."""
-
-
-class Watched:
-    """What is told. A class to inherit from, so that C may call it as C does."""
-
-    __slots__ = ()
-
-    def on_ready(self, events: int) -> None:
-        """`events`: bits of epoll. Must not raise."""
-        raise NotImplementedError
-
-    def flush(self) -> None:
-        """Send what was written since the kernel was asked last. Must not raise."""
-        raise NotImplementedError
 
 
 class Readiness:
@@ -41,6 +29,7 @@ class Readiness:
         "_others",
         "_others_descriptor",
         "_turn",
+        "_waiting",
         "_watched",
         "written",
     )
@@ -52,6 +41,7 @@ class Readiness:
         self._epoll.register(self._others_descriptor, select.EPOLLIN)
         self._turn = turn
         self._watched: dict[int, Watched] = {}
+        self._waiting = Waiting()
         self.written: list[Watched] = []  # always the same one: each of them adds to it
 
     def watch(self, descriptor: int, watched: Watched, events: int) -> None:
@@ -64,6 +54,14 @@ class Readiness:
         if self._watched.pop(descriptor, None) is not None:
             self._epoll.unregister(descriptor)
 
+    def demote(self, descriptor: int, watched: Watched) -> None:
+        """Tell it when nobody else has to be told, or for a share of the time."""
+        self._watched[descriptor] = Demoted(watched, self._waiting)
+
+    def promote(self, descriptor: int, watched: Watched) -> None:
+        """Tell it as all others again, and still what it was to be told before."""
+        self._watched[descriptor] = watched
+
     # --- asked by the loop ---
 
     def select(
@@ -71,10 +69,16 @@ class Readiness:
     ) -> list[tuple[selectors.SelectorKey, int]]:
         """Tell who is ready, and return what else is. `timeout` in seconds."""
         others: list[tuple[selectors.SelectorKey, int]] = []
+        waiting = self._waiting
+        waiting.note_own()
         if self.written:  # by a task; what that leads to must not wait for the kernel
             self._flush()
             timeout = 0
+        if waiting.queue:
+            timeout = 0
         told = self._epoll.poll(-1 if timeout is None else timeout, MOST_AT_ONCE)
+        waiting.start()
+        heard = 0
         by_descriptor = self._watched
         self._turn.begin()
         try:
@@ -86,11 +90,32 @@ class Readiness:
                         others = self._others.select(0)
                 else:
                     watched.on_ready(events)
+                    heard += 1
         finally:
             self._turn.end()
         if self.written:
             self._flush()
+        heard -= waiting.told
+        if heard:
+            waiting.note_others()
+        while waiting.queue:
+            most = waiting.due(others=heard > 0)
+            if most:
+                self._hear_demoted(most)
+            if not (most and heard):
+                break
+            waiting.note_own()  # there may be time left for one more lot
         return others
+
+    def _hear_demoted(self, most: int) -> None:
+        """In a turn of their own: those before have their answers already."""
+        self._turn.begin()
+        try:
+            self._waiting.hear(most)
+        finally:
+            self._turn.end()
+        if self.written:
+            self._flush()
 
     def _flush(self) -> None:
         """All that was written goes out together, when everyone was told.

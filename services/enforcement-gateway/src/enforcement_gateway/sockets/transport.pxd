@@ -2,7 +2,8 @@
 import cython
 
 from enforcement_gateway.sockets cimport kernel
-from enforcement_gateway.sockets.readiness cimport Readiness, Watched
+from enforcement_gateway.sockets.readiness cimport Readiness
+from enforcement_gateway.sockets.watched cimport Watched
 
 cdef Py_ssize_t HIGH_WATER, LARGEST_PIECE
 cdef int READS_IN_A_ROW
@@ -37,6 +38,8 @@ cdef class SocketTransport(Watched):
     cpdef write(self, bytes data)
     @cython.locals(sent=Py_ssize_t)
     cpdef write_now(self, bytes data)
+    cpdef demote(self)
+    cpdef promote(self)
     @cython.locals(data=bytes, reads=int)
     cpdef on_ready(self, long events)
     @cython.locals(data=bytes, sent=Py_ssize_t, is_plain=bint)

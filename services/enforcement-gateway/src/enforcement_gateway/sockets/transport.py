@@ -10,7 +10,8 @@ import socket
 from typing import Protocol, cast
 
 from enforcement_gateway.sockets import kernel
-from enforcement_gateway.sockets.readiness import Readiness, Watched
+from enforcement_gateway.sockets.readiness import Readiness
+from enforcement_gateway.sockets.watched import Watched
 
 READS_IN_A_ROW = 8
 """How often one connection is read before others have their turn."""
@@ -207,6 +208,16 @@ class SocketTransport(Watched):
         """End now."""
         self._lose(None)
 
+    def demote(self) -> None:
+        """Have others heard before it from now on."""
+        if not self._lost:
+            self._readiness.demote(self._descriptor, self)
+
+    def promote(self) -> None:
+        """Have it heard as all others."""
+        if not self._lost:
+            self._readiness.promote(self._descriptor, self)
+
     # --- told by the kernel ---
 
     def on_ready(self, events: int) -> None:
@@ -267,6 +278,8 @@ class SocketTransport(Watched):
 
     def _is_to_read(self, events: int) -> bool:
         """Whether to read now. Sends first what has waited for room."""
+        if self._lost:
+            return False  # it was told before, and waited
         if self._blocked and events & _WRITABLE:
             self._blocked = False
             self.flush()

@@ -1,0 +1,112 @@
+"""Connections that wait while others are served: their last request was refused.
+
+A multilevel feedback queue with two levels (ADR 47). Whoever was refused is demoted,
+and heard when nobody else has anything to say, or else for a share of the time, in the
+order in which they came. Whoever is admitted is promoted.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from enforcement_gateway.sockets.watched import Watched
+
+SHARE = 0.25
+"""Of the loop's time, for those who are demoted, while others have work for all of it:
+so much is left to whoever is refused and comes back with a better token."""
+
+LOT = 16
+"""Connections that are heard before others have their turn: half a millisecond."""
+
+LOT_AT_REST = 512
+"""The same, while nobody else has come for `REST_SECONDS`."""
+
+REST_SECONDS = 0.005
+
+MOST_SAVED = 0.005
+"""Seconds of theirs that were not used and are kept for them."""
+
+MOST_OWED = 0.1
+"""Seconds that they can have taken in advance, as by signatures of one lot."""
+
+_EARNED = SHARE / (1 - SHARE)
+"""Seconds for them, of each that others take."""
+
+
+class Demoted(Watched):
+    """Stands in the place of a connection while that is demoted."""
+
+    __slots__ = ("_events", "_waiting", "_watched")
+
+    def __init__(self, watched: Watched, waiting: "Waiting") -> None:
+        self._watched = watched
+        self._waiting = waiting
+        self._events = 0
+
+    def on_ready(self, events: int) -> None:
+        """Keep it until its turn: the kernel does not repeat itself."""
+        waiting = self._waiting
+        waiting.told += 1
+        if not self._events:
+            waiting.queue.append(self)
+        self._events |= events
+
+    def hear(self) -> None:
+        """It is its turn."""
+        events, self._events = self._events, 0
+        self._watched.on_ready(events)
+
+
+class Waiting:
+    """Those who are demoted and have something to say, and the time that is theirs.
+
+    `queue` is in the order in which the kernel told of them, and `told` how many times
+    it did since `start`. Their balance grows while others are heard; all else that the
+    loop does counts against it, for it is theirs, as most signatures are, or little.
+    """
+
+    __slots__ = ("_balance", "_clock", "_others_until", "_since", "queue", "told")
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` is in seconds, and never goes back."""
+        self.queue: deque[Demoted] = deque()
+        self.told = 0
+        self._clock = clock
+        self._balance = 0.0
+        self._others_until = 0.0  # the time when they count as being at rest
+        self._since = clock()
+
+    def start(self) -> None:
+        """The kernel is about to be heard. What it was waited for is nobody's time."""
+        self.told = 0
+        self._since = self._clock()
+
+    def note_others(self) -> None:
+        """Others were heard since `start`."""
+        now = self._clock()
+        earned = (now - self._since) * _EARNED
+        self._balance = min(self._balance + earned, MOST_SAVED)
+        self._others_until = now + REST_SECONDS
+        self._since = now
+
+    def note_own(self) -> None:
+        """The rest of this turn of the loop is over, in which they were heard."""
+        now = self._clock()
+        self._balance = max(self._balance - (now - self._since), -MOST_OWED)
+        self._since = now
+
+    def due(self, *, others: bool) -> int:
+        """How many may be heard now at most; `others`: of all else some had to be."""
+        if others:
+            return LOT if self._balance > 0.0 else 0
+        if self._since < self._others_until:
+            return LOT
+        self._balance = 0.0
+        return LOT_AT_REST
+
+    def hear(self, most: int) -> None:
+        """As many of them as there are, or as that."""
+        queue = self.queue
+        for _ in range(min(most, len(queue))):
+            demoted = queue.popleft()
+            demoted.hear()

@@ -1,0 +1,158 @@
+"""Who was refused is heard last, and still heard, however much others have to say."""
+
+import pytest
+
+from enforcement_gateway.sockets.demotion import (
+    LOT,
+    LOT_AT_REST,
+    MOST_OWED,
+    MOST_SAVED,
+    REST_SECONDS,
+    SHARE,
+    Demoted,
+    Waiting,
+)
+from enforcement_gateway.sockets.watched import Watched
+
+MILLISECOND = 1 / 1024  # and its sums are exact
+
+
+class Clock:
+    """One that stands still, unless a test has time pass."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+class Recorder(Watched):
+    """Notes what it is told, and takes its time."""
+
+    def __init__(self, told, clock, seconds=0.0):
+        self.told = told
+        self.clock = clock
+        self.seconds = seconds
+
+    def on_ready(self, events):
+        self.told.append((self, events))
+        self.clock.now += self.seconds
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def waiting(clock):
+    return Waiting(clock)
+
+
+def others_take(waiting, clock, seconds):
+    waiting.start()
+    clock.now += seconds
+    waiting.note_others()
+
+
+class TestDemoted:
+    def test_is_told_once_all_that_it_was_to_be_told_before(self, waiting, clock):
+        told = []
+        one, two = (Recorder(told, clock) for _ in range(2))
+        first, second = (Demoted(each, waiting) for each in (one, two))
+        waiting.start()
+        for demoted, events in ((first, 1), (second, 4), (first, 8)):
+            demoted.on_ready(events)
+        assert told == []
+        assert (waiting.told, len(waiting.queue)) == (3, 2)
+        waiting.hear(LOT)
+        assert told == [(one, 9), (two, 4)]
+        assert not waiting.queue
+        first.on_ready(4)
+        waiting.hear(LOT)
+        assert told[2:] == [(one, 4)]
+
+    def test_no_more_are_heard_than_is_their_turn(self, waiting, clock):
+        told = []
+        ones = [Recorder(told, clock) for _ in range(LOT + 1)]
+        for each in ones:
+            Demoted(each, waiting).on_ready(1)
+        waiting.hear(LOT)
+        assert [one for one, _ in told] == ones[:LOT]
+        waiting.hear(LOT)
+        assert [one for one, _ in told] == ones
+
+
+class TestTheirShare:
+    def test_is_all_where_nobody_else_has_come_for_a_while(self, waiting, clock):
+        assert waiting.due(others=False) == LOT_AT_REST
+        others_take(waiting, clock, MILLISECOND)
+        assert waiting.due(others=False) == LOT
+        clock.now += REST_SECONDS
+        waiting.start()
+        assert waiting.due(others=False) == LOT_AT_REST
+
+    @pytest.mark.parametrize("owed", [0.0, 10.0])
+    def test_is_a_lot_whenever_nobody_else_has_something_to_say(
+        self, waiting, clock, owed
+    ):
+        others_take(waiting, clock, MILLISECOND)
+        clock.now += owed
+        waiting.note_own()
+        others_take(waiting, clock, 0.0)
+        assert waiting.due(others=True) == (0 if owed else LOT)
+        assert waiting.due(others=False) == LOT
+
+    @pytest.mark.parametrize("cost", [MILLISECOND / 64, MILLISECOND / 4, MILLISECOND])
+    def test_is_kept_while_others_have_work_for_all_of_the_time(
+        self, waiting, clock, cost
+    ):
+        """As where each turn of others takes two milliseconds."""
+        told = []
+        many = [Demoted(Recorder(told, clock, cost), waiting) for _ in range(8 * LOT)]
+        begun = clock.now
+        for _ in range(1000):
+            waiting.note_own()
+            others_take(waiting, clock, 2 * MILLISECOND)
+            for each in many:
+                each.on_ready(1)
+            while most := waiting.due(others=True):
+                waiting.hear(most)
+                waiting.note_own()
+        theirs = len(told) * cost
+        assert theirs / (clock.now - begun) == pytest.approx(SHARE, rel=0.02)
+
+    def test_counts_what_the_loop_does_for_them_later(self, waiting, clock):
+        """Signatures are looked at between two turns."""
+        others_take(waiting, clock, 3 * MILLISECOND)
+        assert waiting.due(others=True) == LOT
+        clock.now += MILLISECOND
+        waiting.note_own()
+        others_take(waiting, clock, 0.0)
+        assert waiting.due(others=True) == 0
+
+    def test_waiting_for_the_kernel_is_nobodys_time(self, waiting, clock):
+        others_take(waiting, clock, MILLISECOND)
+        waiting.note_own()
+        clock.now += 10.0
+        others_take(waiting, clock, 0.0)
+        assert waiting.due(others=True) == LOT
+
+    def test_comes_again_however_much_one_lot_took(self, waiting, clock):
+        clock.now += 1000 * MOST_OWED
+        waiting.note_own()
+        until_then = MOST_OWED * (1 - SHARE) / SHARE
+        turns = int(until_then / MILLISECOND)
+        for _ in range(turns):
+            others_take(waiting, clock, MILLISECOND)
+            assert waiting.due(others=True) == 0
+        others_take(waiting, clock, MILLISECOND)
+        assert waiting.due(others=True) == LOT
+
+    def test_is_not_saved_for_long(self, waiting, clock):
+        others_take(waiting, clock, 1000.0)
+        clock.now += MOST_SAVED
+        waiting.note_own()
+        others_take(waiting, clock, 0.0)
+        assert waiting.due(others=True) == 0

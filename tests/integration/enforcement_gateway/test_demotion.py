@@ -44,11 +44,22 @@ async def test_whoever_was_refused_waits(gateway, world, refused, fault, times):
     world.add_source("src_other", "deleted-key", "enforce", None)
     world.delete_key("deleted-key")
     client = await gateway.client()
-    for _ in range(times):
-        assert 400 <= (await client.ask(refused[fault])).status < 500
+    for _ in range(2):
+        for _ in range(times):
+            assert 400 <= (await client.ask(refused[fault])).status < 500
+        assert not await is_heard_first(gateway, world, client)
+        # What it asked then was let in.
+        assert await is_heard_first(gateway, world, client)
+
+
+async def test_so_does_one_who_is_refused_by_an_answer_that_was_ready(
+    gateway, world, refused
+):
+    another, client = await gateway.client(), await gateway.client()
+    for _ in range(2):
+        assert (await another.ask(refused["its token"])).status == 401
+    assert (await client.ask(refused["its token"])).status == 401
     assert not await is_heard_first(gateway, world, client)
-    # What it asked then was let in.
-    assert await is_heard_first(gateway, world, client)
 
 
 async def test_whoever_was_never_refused_does_not(gateway, world):

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from enforcement_gateway.sockets import listener as listeners
+from enforcement_gateway.sockets.demotion import LOT, REST_SECONDS, SHARE
 from enforcement_gateway.sockets.kernel import READ_SIZE
 from enforcement_gateway.sockets.loop import Loop, running_loop
 from enforcement_gateway.sockets.readiness import Readiness
@@ -284,6 +285,101 @@ class TestReadiness:
             each.close()
 
 
+class Busy(Watched):
+    """Always has something to say, which takes its time, and leaves work for later."""
+
+    def __init__(self, clock, *, seconds, later=0.0):
+        self.clock = clock
+        self.seconds = seconds
+        self.later = later
+        self.heard = 0
+        self.left = 0.0
+
+    def on_ready(self, events):
+        del events
+        self.clock.now += self.seconds
+        self.left += self.later
+        self.heard += 1
+
+    def work(self):
+        """What was left, as the loop does between two turns."""
+        self.clock.now += self.left
+        self.left = 0.0
+
+
+class Clock:
+    """One that stands still, unless somebody takes time."""
+
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+class TestTheShareOfWhoIsDemoted:
+    @pytest.fixture
+    def clock(self):
+        return Clock()
+
+    @pytest.fixture
+    def watch(self, clock):
+        """Have that one heard on so many descriptors that are always ready."""
+        self.readiness = Readiness(clock)
+        pairs = []
+
+        def watch(watched, times, *, demoted):
+            for _ in range(times):
+                pairs.append(socket.socketpair())
+                descriptor = pairs[-1][0].fileno()
+                self.readiness.watch(descriptor, watched, select.EPOLLOUT)
+                if demoted:
+                    self.readiness.demote(descriptor, watched)
+
+        yield watch
+        self.readiness.close()
+        for each in itertools.chain(*pairs):
+            each.close()
+
+    @pytest.mark.parametrize("later", [0.0, 0.0002])
+    def test_is_one_of_time_whatever_it_is_for(self, clock, watch, later):
+        theirs = Busy(clock, seconds=0.0001, later=later)
+        others = Busy(clock, seconds=0.0005)
+        watch(theirs, 100, demoted=True)
+        watch(others, 20, demoted=False)
+        begun = clock.now
+        for _ in range(2000):
+            self.readiness.select(0)
+            theirs.work()
+        assert others.heard == 2000 * 20
+        share = theirs.heard * (theirs.seconds + theirs.later) / (clock.now - begun)
+        assert share == pytest.approx(SHARE, rel=0.03)
+
+    def test_is_all_of_it_without_others(self, clock, watch):
+        theirs = Busy(clock, seconds=0.001, later=0.01)
+        watch(theirs, LOT + 1, demoted=True)
+        for turn in range(1, 5):
+            self.readiness.select(0)
+            theirs.work()
+            assert theirs.heard == turn * (LOT + 1)
+
+    def test_is_a_lot_at_a_time_where_others_pause(self, clock, watch):
+        theirs, others = (Busy(clock, seconds=0.0001) for _ in range(2))
+        watch(theirs, 5 * LOT, demoted=True)
+        ours, other = socket.socketpair()
+        self.readiness.watch(ours.fileno(), others, select.EPOLLIN | select.EPOLLET)
+        other.send(b"once")
+        for turn in range(1, 5):
+            self.readiness.select(0)
+            assert theirs.heard == turn * LOT
+        assert clock.now > 1000.0 + REST_SECONDS  # now they are alone
+        self.readiness.select(0)
+        assert theirs.heard == (4 + 5) * LOT
+        assert others.heard == 1
+        self.readiness.forget(ours.fileno())
+        ours.close()
+        other.close()
+
+
 class TestReading:
     async def test_everything_comes_however_much_at_once(self):
         recorder, theirs = attach()
@@ -346,6 +442,21 @@ class TestReading:
             assert held() is None
         finally:
             gc.enable()
+
+    async def test_whoever_is_lost_hears_no_more_of_it(self):
+        """As one for whom the kernel's word was kept until its turn."""
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: reported.append(context))
+        reported = []
+        recorder, theirs = attach()
+        recorder.transport.write(LARGE)  # which is more than is taken
+        await until(lambda: "pause" in recorder.told)
+        recorder.transport.abort()
+        await until(lambda: "lost" in recorder.told)
+        recorder.transport.on_ready(select.EPOLLIN | select.EPOLLOUT)
+        assert recorder.told == ["made", "pause", "lost"]
+        assert reported == []
+        theirs.close()
 
     async def test_one_that_stays_may_answer_and_hears_of_a_break(self):
         recorder, theirs = attach(stays=True)

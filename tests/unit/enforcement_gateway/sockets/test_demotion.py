@@ -150,6 +150,14 @@ class TestTheirShare:
         others_take(waiting, clock, MILLISECOND)
         assert waiting.due(others=True) == LOT
 
+    def test_owes_nothing_for_what_nobody_else_wanted(self, waiting, clock):
+        clock.now += 1000 * MOST_OWED
+        waiting.note_own()
+        waiting.start()
+        assert waiting.due(others=False) == LOT_AT_REST
+        others_take(waiting, clock, MILLISECOND)
+        assert waiting.due(others=True) == LOT
+
     def test_is_not_saved_for_long(self, waiting, clock):
         others_take(waiting, clock, 1000.0)
         clock.now += MOST_SAVED

@@ -5,7 +5,6 @@ and heard when nobody else has anything to say, or else for a share of the time,
 order in which they came. Whoever is admitted is promoted.
 """
 
-import time
 from collections import deque
 from collections.abc import Callable
 
@@ -67,7 +66,7 @@ class Waiting:
 
     __slots__ = ("_balance", "_clock", "_others_until", "_since", "queue", "told")
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         """`clock` is in seconds, and never goes back."""
         self.queue: deque[Demoted] = deque()
         self.told = 0

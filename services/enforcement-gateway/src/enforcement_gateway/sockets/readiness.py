@@ -6,7 +6,8 @@ data path is told at once and by itself; for it no handle is made and put in a q
 
 import select
 import selectors
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from enforcement_gateway.sockets.demotion import Demoted, Waiting
@@ -34,14 +35,15 @@ class Readiness:
         "written",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` is in seconds, and never goes back."""
         self._epoll = select.epoll()
         self._others = selectors.EpollSelector()
         self._others_descriptor = self._others.fileno()
         self._epoll.register(self._others_descriptor, select.EPOLLIN)
         self._turn = turn
         self._watched: dict[int, Watched] = {}
-        self._waiting = Waiting()
+        self._waiting = Waiting(clock)
         self.written: list[Watched] = []  # always the same one: each of them adds to it
 
     def watch(self, descriptor: int, watched: Watched, events: int) -> None:

@@ -32,6 +32,18 @@ def test_none_is_taken_for_another(added: list[bytes], asked: list[bytes]) -> No
         assert found is None or (found.text, found.verified) == (token, told.get(token))
 
 
+@given(st.lists(TOKENS), st.lists(TOKENS))
+def test_none_that_is_known_is_overlooked(
+    added: list[bytes], asked: list[bytes]
+) -> None:
+    known = KnownTokens(100)
+    for token in added:
+        known.add(token, verified_access_token())
+    if any(known.get(token) for token in asked):
+        assert known.may_have_one_of(asked)
+    assert not KnownTokens(100).may_have_one_of(asked)
+
+
 @given(TOKENS, TOKENS, TOKENS)
 def test_it_is_found_where_it_stands(before: bytes, token: bytes, after: bytes) -> None:
     known = KnownTokens(1)

@@ -111,6 +111,29 @@ class TestLookAtEach:
                 else:
                     assert look == Verifier(ISSUER).read(each, keys)
 
+    async def test_forged_signatures_are_what_each_is_alone(self, keys) -> None:
+        """Behind claims that were seen, whatever is among them."""
+        verifier, seen = Verifier(ISSUER), token("seen")
+        start = seen[:-86]
+        forged = [start + 85 * letter + b"A" for letter in (b"B", b"C", b"D")]
+        others = (
+            *((), (seen,), (Reason.TOKEN_MISSING,), (start + b"A",), (b"x.y.z",)),
+            *((forged[0] + b"A",), (forged[0][:-1] + b"B",), (token("new"),)),
+        )
+        for other in others:
+            verifier.verify(forged[0], keys)
+            verifier.verify(seen, keys)
+            for at in range(len(forged) + 1):
+                tokens = (*forged[:at], *other, *forged[at:])
+                looks = verifier.look_at_each(tokens, keys)
+                for each, look in zip(tokens, looks, strict=True):
+                    if each is seen:
+                        assert look is verifier.remembered.get(seen)
+                    elif isinstance(each, Reason):
+                        assert look is each
+                    else:
+                        assert look == Verifier(ISSUER).read(each, keys)
+
 
 class TestVerify:
     def test_what_the_issuer_signed_is_told(self, keys) -> None:

@@ -5,12 +5,16 @@ longer than all else that is asked about a token. The end of a signature tells t
 apart as well. It proves nothing: what is found by it is compared in full.
 """
 
+from operator import itemgetter
+
 from enforcement_gateway import pieces
 from enforcement_gateway.domain.authorization import KnownToken
 from tollgate.oauth.access_tokens import VerifiedAccessToken
 
 _SIZE_OF_END = 15
 """Octets of a token by which it is found: ninety bits of its signature."""
+
+_end_of = itemgetter(slice(-_SIZE_OF_END, None))
 
 
 class KnownTokens:
@@ -32,6 +36,10 @@ class KnownTokens:
     def get(self, token: bytes) -> KnownToken | None:
         known = self._by_end.get(token[-_SIZE_OF_END:])
         return known if known is not None and known.text == token else None
+
+    def may_have_one_of(self, tokens: list[bytes]) -> bool:
+        """Whether one of them ends as a token that is known."""
+        return not self._by_end.keys().isdisjoint(map(_end_of, tokens))
 
     def between(self, data: bytes, start: int, end: int) -> KnownToken | None:
         """The token that `data` has there, if it is one of them; no copy is made."""

@@ -15,7 +15,12 @@ from sys import intern
 import msgspec
 from msgspec import UNSET
 
-from tollgate.oauth.base64url import TRANSLATION, NotBase64Url, decode_translated
+from tollgate.oauth.base64url import (
+    TRANSLATION,
+    NotBase64Url,
+    decode_each,
+    decode_translated,
+)
 from tollgate.oauth.claims import (
     AccessTokenClaims,
     InvalidClaims,
@@ -172,6 +177,7 @@ class Reader:
         self._exp = 0.0
         self.start = NO_START
         self._last: UnverifiedAccessToken
+        self._end = 0.0  # its `exp`
         self.refused = NO_START
         self._refused_kid = ""
         self._refusal = _MALFORMED
@@ -234,7 +240,7 @@ class Reader:
             return _BAD_SIGNATURE
         start = token[: -len(signature)]
         read = UnverifiedAccessToken(kid, key, self._payload, start[:-1], octets)
-        self.start, self._last = start, read
+        self.start, self._last, self._end = start, read, self._exp
         return read
 
     def read_again(
@@ -253,7 +259,7 @@ class Reader:
             return _MALFORMED  # as `split` has it
         if last.kid not in kids:
             return _UNKNOWN_KEY
-        if now is not None and now() >= self._exp + LEEWAY:
+        if now is not None and now() >= self._end + LEEWAY:
             return _EXPIRED
         try:
             octets = decode_translated(signature.translate(TRANSLATION))
@@ -262,6 +268,32 @@ class Reader:
         return UnverifiedAccessToken(
             last.kid, last.key, last.payload, last.signing_input, octets
         )
+
+    def read_together(
+        self,
+        tokens: Sequence[bytes],
+        kids: Container[str],
+        now: Callable[[], float] | None = None,
+    ) -> list[UnverifiedAccessToken] | None:
+        """As `read_again` of each, in one go: all have the `start` of the last good.
+
+        None if one is not as long as the others, or is refused: each is read then.
+        """
+        last, size = self._last, len(self.start)
+        if (
+            not size < len(tokens[0]) <= MAX_LENGTH
+            or last.kid not in kids
+            or (now is not None and now() >= self._end + LEEWAY)
+        ):
+            return None
+        signatures = decode_each([token[size:] for token in tokens])
+        if signatures is None:
+            return None
+        kid, key, payload, signed = last.kid, last.key, last.payload, last.signing_input
+        return [
+            UnverifiedAccessToken(kid, key, payload, signed, signature)
+            for signature in signatures
+        ]
 
     def refuse_again(self, token: bytes, kids: Container[str]) -> TokenRefusal:
         """As `read`, of a token that begins with what was `refused`."""
@@ -293,7 +325,6 @@ class Reader:
             return _WRONG_ISSUER
         if self._is_for_others(words.aud):
             return _WRONG_AUDIENCE
-        self.start = NO_START  # until there is one with these
         self._payload, self._exp = payload, words.exp
         return None
 

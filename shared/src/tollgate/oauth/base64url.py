@@ -4,6 +4,8 @@ The octets of a JSON string in base64 (RFC 4648 §4) are what msgspec reads and 
 three times as fast as `binascii` does when it is strict.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 
@@ -42,12 +44,34 @@ def decode_translated(segment: bytes) -> bytes:
         raise NotBase64Url("not canonical base64url") from None
 
 
+def decode_each(segments: Sequence[bytes]) -> list[bytes] | None:
+    """As `decode` of each, in one pass; None if one is not as long as the first, or
+    none that it reads. They are not empty."""
+    size, many = len(segments[0]), len(segments)
+    text = b".".join(segments).translate(TRANSLATION)
+    if (
+        size % 4 == 1
+        or [*map(len, segments)].count(size) < many
+        or text.count(b".") >= many
+        # The last octet of each: every so many there is one.
+        or text[size - 1 :: size + 1].translate(None, _LAST[size % 4])
+    ):
+        return None
+    padding = (-size % 4) * b"="
+    try:
+        return _read_each(b'["%b%b"]' % (text.replace(b".", padding + b'","'), padding))
+    except msgspec.DecodeError:
+        return None
+
+
 _read = msgspec.json.Decoder(bytes).decode
+_read_each = msgspec.json.Decoder(list[bytes]).decode
 _write = msgspec.json.Encoder().encode
 _TO_URL = bytes.maketrans(b"+/", b"-_")
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _LAST_OF_TWO = _ALPHABET[::16]  # four bits are left over, and must be zero
 _LAST_OF_THREE = _ALPHABET[::4]  # two bits are left over
+_LAST = {0: _ALPHABET, 2: _LAST_OF_TWO, 3: _LAST_OF_THREE}
 
 TRANSLATION = bytes(
     {ord("-"): ord("+"), ord("_"): ord("/"), ord("."): ord(".")}.get(octet)

@@ -464,7 +464,8 @@ HEADS = st.sampled_from(
 SIGNATURES = st.sampled_from(
     [
         *2 * [TOKEN.rpartition(".")[2]],
-        *(86 * "A", 4 * "A", "A", "", "AA.AA", "=", MAX_LENGTH * "A"),
+        *(86 * "A", 85 * "A" + "B", 42 * "A" + "." + 43 * "A", 85 * "A" + "="),
+        *(4 * "A", "A", "", "AA.AA", "=", MAX_LENGTH * "A"),
     ]
 )
 MOMENTS = st.sampled_from([NOW, EXP + 29.9, EXP + 30, EXP + 130])
@@ -497,6 +498,37 @@ class TestClaimsThatComeAgain:
         assert shown.startswith(seasoned.start)
         found = seasoned.read(shown, keys, lambda: moment)
         assert found == Reader(ISSUER, {TRACKING}).read(shown, keys, lambda: moment)
+
+    @settings(max_examples=200)
+    @given(st.lists(SIGNATURES, min_size=1, max_size=4), MOMENTS, st.booleans())
+    def test_so_are_several_signatures(self, signatures, moment, is_known) -> None:
+        """If nothing is wrong with any, and they are as long as each other."""
+        seasoned = Reader(ISSUER, {TRACKING})
+        assert not isinstance(read(TOKEN.encode(), seasoned), TokenRefusal)
+        keys = {KEY.kid: KEY.public} if is_known else {}
+        start = TOKEN.rpartition(".")[0]
+        shown = [f"{start}.{signature}".encode() for signature in signatures]
+        found = [
+            Reader(ISSUER, {TRACKING}).read(each, keys, lambda: moment)
+            for each in shown
+        ]
+        is_one = len({*map(len, signatures)}) == 1
+        is_good = is_one and not any(isinstance(each, TokenRefusal) for each in found)
+        event("good" if is_good else "not in one go")
+        together = seasoned.read_together(shown, keys, lambda: moment)
+        assert together == (found if is_good else None)
+
+    def test_those_of_other_claims_do_not_change_them(self) -> None:
+        reader = Reader(ISSUER, {TRACKING})
+        assert not isinstance(read(TOKEN.encode(), reader), TokenRefusal)
+        start = reader.start
+        for claims in ({"exp": NOW}, {"exp": EXP + 100}):
+            other = token(claims).rpartition(".")[0]
+            assert reader.read(f"{other}.A".encode(), {KEY.kid: KEY.public}) is not None
+            assert reader.start == start
+        for at, end in ((EXP + 29.9, False), (EXP + 30, True)):
+            found = reader.read(TOKEN.encode(), {KEY.kid: KEY.public}, lambda at=at: at)
+            assert (found is TokenRefusal.EXPIRED) is end
 
     def test_claims_that_came_behind_a_bad_signature_are_none_of_its(self) -> None:
         reader = Reader(ISSUER, {TRACKING})

@@ -404,6 +404,27 @@ class TestBase64Url:
             return
         assert base64url.encode(octets) == text
 
+    @given(
+        st.integers(1, 9).flatmap(
+            lambda size: st.lists(
+                st.text('AQgw_-.=+!"', min_size=size, max_size=size)
+                | st.binary(max_size=7).map(base64url.encode).filter(bool),
+                min_size=1,
+                max_size=4,
+            )
+        )
+    )
+    @example(["AAA.AAA"])
+    def test_many_are_read_as_each_is(self, texts: list[str]) -> None:
+        """If they are as long as each other."""
+        try:
+            each = [base64url.decode(text) for text in texts]
+        except NotBase64Url:
+            each = None
+        event(f"{len(texts)}, {'some are none' if each is None else 'good'}")
+        together = base64url.decode_each([text.encode() for text in texts])
+        assert together == (each if len({*map(len, texts)}) == 1 else None)
+
     @pytest.mark.parametrize(
         "text",
         [

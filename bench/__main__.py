@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -88,12 +89,21 @@ async def _measure(
     )
     with open_bench(quick=quick, rounds=rounds, report=_report) as bench:
         finished = []
+        await _leave_nothing_to_write()
         async for each in run_cases(cases, bench):
             _report(format_progress(each))
             finished.append(each)
+            await _leave_nothing_to_write()
         names = [case.name for case in cases]
         finished.sort(key=lambda each: names.index(each.name))
         return _outcome_of(bench, finished)
+
+
+async def _leave_nothing_to_write() -> None:
+    """Else the kernel writes what was installed, or what a case left, during the next:
+    it begins by itself when enough of it waits.
+    """
+    await asyncio.to_thread(os.sync)
 
 
 def _outcome_of(bench: Bench, finished: list[CaseOutcome]) -> Outcome:

@@ -22,7 +22,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 from simdjson import Array, Object, Parser
-from stringzilla import count, find_first_of, translate
+from stringzilla import count, find, translate
 
 from enforcement_gateway.body.absurdity import MAX_UNCOUNTED, is_absurd
 from enforcement_gateway.body.known_keys import alone, is_printable
@@ -213,22 +213,30 @@ class _Body(msgspec.Struct, gc=False):
 
 _decode = msgspec.json.Decoder(_Body).decode
 
-FEWEST_INDEXED: Final = 16 * 1024
-MOST_INDEXED: Final = 512 * 1024
-"""Octets: of what size bodies are that simdjson checks, where nothing is compiled. A
-smaller one gains nothing; it keeps 14 octets for each of the largest it has seen."""
+_FEWEST_INDEXED: Final = 16 * 1024
+_MOST_INDEXED: Final = 512 * 1024
+"""Octets: of what size bodies are that simdjson checks. A smaller one gains nothing; it
+keeps 14 octets for each of the largest it has seen."""
 
 MOST_NAMES: Final = 64
 """Members of an indexed body; SDKs send four."""
 
 _index: Final = Parser().parse
 _LETTER_ESCAPE_IN = re.compile(rb"\\u(?:00[4-7]|212[aA]|013[01])").search
+_ESCAPE: Final = b"\\u"
+_BACKSLASH: Final = ord("\\")
+_LETTER_ESCAPES: Final = tuple(
+    _ESCAPE + digits for digits in (b"004", b"005", b"006", b"007", b"013", b"212")
+)
+"""How each escape begins that `_LETTER_ESCAPE_IN` finds, and few others do."""
+
 _FOLDING: Final = tuple(letter.encode() for letter in "\u0130\u0131\u212a")
 _IN_DOUBT: Final = -1
 _FOLDED_KEY: Final = b'"writekey"'
 _BEGUN: Final = b'"w'
-_OTHERWISE_BEGUN: Final = bytes((ord("W"), ord("\\"), *range(0x80, 0x100)))
-"""How a spelling of the key's name begins, unless one of these octets is in it."""
+_BEGUN_UPPER: Final = b'"W'
+_UPPER: Final = ord("W")
+"""How each spelling of the key's name begins, if no letter is escaped."""
 
 _ODD: Final = 0xFF
 _FOLDED: Final = bytes(
@@ -249,12 +257,12 @@ def read_write_keys(body: bytes) -> tuple[str, ...]:
 
 def read_write_keys_quickly(body: bytes) -> tuple[str, ...] | None:
     """The keys, if no other reader can see others, or None for "ask the rule"."""
-    if IS_COMPILED:
-        keys = scan_write_keys(body)
-    elif len(body) < FEWEST_INDEXED or len(body) > MOST_INDEXED:
-        return parse_write_keys(body)
-    else:
+    if _FEWEST_INDEXED <= len(body) <= _MOST_INDEXED:
         keys = index_write_keys(body)
+    elif IS_COMPILED:
+        keys = scan_write_keys(body)
+    else:
+        return parse_write_keys(body)
     return parse_write_keys(body) if keys is None else keys
 
 
@@ -343,13 +351,16 @@ def keys_spelt(body: bytes, batches: int) -> int:
 def keys_spelt_at_most(body: bytes) -> int:
     """As `keys_spelt` without a look at batches; quicker if only one begins as the key.
 
-    Each spelling does, if there is no other first letter, no escape and nothing beyond
-    ASCII. To look for all that takes half as long as to fold, and fills no memory.
+    Each spelling does, where no letter is escaped: none but w itself folds to it. To
+    look for the beginnings takes half as long as to fold, and fills no memory.
     """
-    if find_first_of(body, _OTHERWISE_BEGUN) < 0:
-        begun: int = count(body, _BEGUN)
-        if begun <= 1:
-            return begun
+    if body.startswith(codecs.BOM_UTF8) or _escapes_a_letter(body):
+        return _IN_DOUBT
+    begun: int = count(body, _BEGUN)
+    if _UPPER in body:
+        begun += count(body, _BEGUN_UPPER)
+    if begun <= 1:
+        return begun
     folded = _folded(body)
     if folded is None:
         return _IN_DOUBT
@@ -379,6 +390,19 @@ def _may_spell_otherwise(body: bytes) -> bool:
         except UnicodeDecodeError:
             return True
         for letter in _FOLDING:
-            if letter in body:
+            if find(body, letter) >= 0:
                 return True
-    return b"\\" in body and _LETTER_ESCAPE_IN(body) is not None
+    return _escapes_a_letter(body)
+
+
+def _escapes_a_letter(body: bytes) -> bool:
+    """Whether `_LETTER_ESCAPE_IN` finds one; it is asked where there may be one.
+
+    It takes as long as ten searches of stringzilla, or as all else that is done here.
+    """
+    if _BACKSLASH not in body or find(body, _ESCAPE) < 0:
+        return False
+    for escape in _LETTER_ESCAPES:
+        if find(body, escape) >= 0:
+            return _LETTER_ESCAPE_IN(body) is not None
+    return False

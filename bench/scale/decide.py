@@ -23,8 +23,9 @@ from bench.scale.entities import JTI_BYTES, LIFETIME, token_for
 from bench.scale.views import empty_view, snapshot_of
 from bench.scale.write import SIGNING_KEY
 from enforcement_gateway.counters import Counters
+from enforcement_gateway.domain.authorization import Admit
 from enforcement_gateway.domain.denials import Reason
-from enforcement_gateway.gate import Gate, Passed
+from enforcement_gateway.gate import Gate
 from enforcement_gateway.http.routes import Door
 from enforcement_gateway.testing.facts import ISSUER
 from enforcement_gateway.verification import Verifier
@@ -112,7 +113,7 @@ def decide_all(gate: Gate, asked: list[Request]) -> float:
     started = time.perf_counter()
     verdicts = [decide(each) for each in asked]
     seconds = time.perf_counter() - started
-    if not all(isinstance(verdict, Passed) for verdict in verdicts):
+    if not all(isinstance(verdict, Admit) for verdict in verdicts):
         raise SystemExit("a valid request was denied")
     return seconds / len(asked)
 

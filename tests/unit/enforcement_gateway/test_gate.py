@@ -15,9 +15,9 @@ from msgspec.structs import replace
 from enforcement_gateway.body.write_keys import read_write_keys_strictly
 from enforcement_gateway.counters import MAX_SAMPLES, Counters
 from enforcement_gateway.credentials import NONE, Authorization, Query
-from enforcement_gateway.domain.authorization import Deny
+from enforcement_gateway.domain.authorization import Admit, Deny
 from enforcement_gateway.domain.denials import DENIALS, Reason, Refused
-from enforcement_gateway.gate import Gate, Passed, write_keys_of
+from enforcement_gateway.gate import Gate, write_keys_of
 from enforcement_gateway.http.routes import Door
 from enforcement_gateway.verification import Verifier
 from enforcement_gateway.view import View
@@ -145,12 +145,12 @@ def asked(
 class TestEnforce:
     def test_a_good_token_passes_as_its_app(self, view, counters) -> None:
         verdict = gate_of(view, counters).decide(asked("enforced-key", bearer=token()))
-        assert verdict == Passed("app_1")
+        assert verdict == Admit("app_1")
         assert (counters.admitted, counters.open) == (1, 0)
 
     def test_one_that_expired_after_it_was_verified_does_not(self, view) -> None:
         gate, bearer = gate_of(view), token()
-        assert gate.decide(asked("enforced-key", bearer=bearer)) == Passed("app_1")
+        assert gate.decide(asked("enforced-key", bearer=bearer)) == Admit("app_1")
         known = gate.remembered.get(bearer)
         assert known is not None
         gate.remembered.add(bearer, replace(known.verified, exp=time.time() - 60))
@@ -163,7 +163,7 @@ class TestEnforce:
 
     def test_a_revocation_after_the_first_use_counts(self, view) -> None:
         gate, request = gate_of(view), asked("enforced-key", bearer=token())
-        assert gate.decide(request) == Passed("app_1")
+        assert gate.decide(request) == Admit("app_1")
         expiry = RECORDED_AT + timedelta(days=9999)
         view.record("oauth_app-app_1", TokenRevoked(jti="jti-1", expires_at=expiry))
         assert gate.decide(request) == Deny(Reason.TOKEN_REVOKED)
@@ -172,7 +172,7 @@ class TestEnforce:
     def test_a_state_that_was_built_anew_counts(self, view, which) -> None:
         gate, request = gate_of(view), asked("enforced-key", bearer=token())
         for _ in range(2):  # once by the rules, once as one that is known
-            assert gate.decide(request) == Passed("app_1")
+            assert gate.decide(request) == Admit("app_1")
         setattr(view, which, getattr(FoldedLogs(), which))
         assert gate.decide(request) == Deny(
             Reason.WRITE_KEY_UNKNOWN
@@ -192,7 +192,7 @@ class TestReport:
     def test_what_would_be_denied_passes_and_is_told(self, view, counters) -> None:
         gate = gate_of(view, counters)
         request = asked("reporting-key", user_agent=b"\xe9" * 500)
-        assert gate.decide(request) == Passed()
+        assert gate.decide(request) == Admit()
         assert counters.reported == {Reason.TOKEN_MISSING: 1}
         (sample,) = counters.samples
         assert (sample.source_id, sample.client_id) == ("src_reporting", None)
@@ -211,7 +211,7 @@ class TestReport:
     ) -> None:
         bearer = token(Scope.FUNCTIONS_WRITE)
         request = asked("reporting-key", bearer=bearer)
-        assert gate_of(view).decide(request) == Passed(None)
+        assert gate_of(view).decide(request) == Admit(None)
 
     def test_samples_have_an_end(self, view, counters) -> None:
         gate = gate_of(view, counters)
@@ -240,8 +240,8 @@ class TestAge:
         assert gate_of(view).decide(request) == Deny(Reason.VIEW_TOO_OLD)
 
     def test_an_open_source_and_one_that_reports_stay_open(self, view) -> None:
-        assert gate_of(view).decide(asked("open-key")) == Passed()
-        assert gate_of(view).decide(asked("reporting-key")) == Passed()
+        assert gate_of(view).decide(asked("open-key")) == Admit()
+        assert gate_of(view).decide(asked("reporting-key")) == Admit()
 
     def test_unknown_keys_do_not_pass_because_nobody_has_heard(self, view) -> None:
         """A gateway that has read nothing yet knows no source that enforces."""
@@ -250,7 +250,7 @@ class TestAge:
             assert gate.decide(asked(*keys)) == Deny(Reason.VIEW_TOO_OLD)
         view.is_fresh = True
         for keys in (("nobodys",), ("nobodys", "open-key")):
-            assert gate.decide(asked(*keys)) == Passed()
+            assert gate.decide(asked(*keys)) == Admit()
 
     def test_the_admin_api_is_closed(self, view) -> None:
         bearer = token(Scope.PUBLIC_API_READ_WRITE)
@@ -262,7 +262,7 @@ class TestAdminDoor:
     def test_it_asks_for_its_scope_and_for_no_source(self, view) -> None:
         gate = gate_of(view)
         bearer = token(Scope.PUBLIC_API_READ_WRITE)
-        assert gate.decide(asked(door=Door.ADMIN, bearer=bearer)) == Passed("app_1")
+        assert gate.decide(asked(door=Door.ADMIN, bearer=bearer)) == Admit("app_1")
         verdict = gate.decide(asked(door=Door.ADMIN, bearer=token()))
         assert verdict == Deny(Reason.TOKEN_AUDIENCE_WRONG)
         assert gate.decide(asked(door=Door.ADMIN)) == Deny(Reason.TOKEN_MISSING)
@@ -304,7 +304,7 @@ class TestConfirmed:
         granted = ScopesChanged(scopes=(Scope.TRACKING_API_WRITE,))
         view.unheard = [("oauth_app-app_1", granted)]
         assert await waiting_for(gate)
-        assert gate.decide(request) == Passed("app_1")
+        assert gate.decide(request) == Admit("app_1")
         assert counters.confirmations == 1
 
     @pytest.mark.parametrize(
@@ -499,7 +499,7 @@ class TestRefusesByTheEndOfTheBody:
         settled = gate.verifier.settle(shown, unverified)
         assert gate.refuses(settled, body) == reason
         verdict = gate.decide(asked("enforced-key", bearer=settled))
-        assert verdict == (Passed("app_1") if reason is None else Deny(reason))
+        assert verdict == (Admit("app_1") if reason is None else Deny(reason))
 
     def test_an_old_view_refuses_nothing_for_its_token(self, view) -> None:
         view.is_fresh = False
@@ -589,11 +589,11 @@ class TestRefusesEach:
         view = LookingView()
         gate = gate_of(view)
         good = asked("enforced-key", bearer=token())
-        assert gate.decide(good) == Passed("app_1")
+        assert gate.decide(good) == Admit("app_1")
         body = body_of([("writeKey", "enforced-key")])
         assert gate.refuses_each([(b"x.y.z", body, 0)]) == [Reason.TOKEN_MALFORMED]
         looks = view.looks
-        assert gate.decide(good) == Passed("app_1")
+        assert gate.decide(good) == Admit("app_1")
         assert view.looks > looks
         view.is_fresh = False
         assert gate.decide(good) == Deny(Reason.VIEW_TOO_OLD)

@@ -7,8 +7,6 @@ something is unknown, the caller has `Gate.confirm` read the logs, and decides a
 from collections.abc import Mapping
 from typing import Protocol, TypeAlias
 
-import msgspec
-
 from enforcement_gateway import clocks
 from enforcement_gateway.body.last_write_key import last_write_keys
 from enforcement_gateway.confirmation import Confirmation, Waiting
@@ -74,13 +72,7 @@ class Asked(Protocol):
     def user_agent(self) -> bytes: ...
 
 
-class Passed(msgspec.Struct, frozen=True):
-    """The request goes on: for a verified app, or for nobody in particular."""
-
-    client_id: str | None = None
-
-
-PASSED = Passed()
+ADMITTED = Admit()
 NO_SOURCE = Naming()
 MAX_USER_AGENT = 120
 _TRACKING = Door.TRACKING
@@ -139,7 +131,7 @@ class Gate:
         self._to_track = Demand(scope.value, audiences[scope])
         self._grounds: Grounds | None = None
 
-    def decide(self, asked: Asked) -> Passed | Deny:
+    def decide(self, asked: Asked) -> Admit | Deny:
         """Pass or deny, by what is known now."""
         token = asked.token
         write_keys = asked.write_keys
@@ -152,7 +144,7 @@ class Gate:
             known = self.remembered.get(token)
             if known is not None and self.admits_plainly(known, write_keys[0]):
                 self._counters.admitted += 1
-                return Passed(known.client_id)
+                return known.admitted
         return self._decide(asked)
 
     def admits_plainly(self, token: KnownToken, write_key: str) -> bool:
@@ -171,7 +163,7 @@ class Gate:
         wall = clocks.wall()
         return token.is_plainly_timely(wall) and view.fresh_at(clocks.boottime(), wall)
 
-    def _decide(self, asked: Asked) -> Passed | Deny:
+    def _decide(self, asked: Asked) -> Admit | Deny:
         """By the whole of the rules."""
         view = self._view
         view.look()
@@ -193,7 +185,7 @@ class Gate:
                 ):
                     return Deny(Reason.VIEW_TOO_OLD)
                 self._counters.open += 1
-                return PASSED
+                return ADMITTED
         token = asked.token
         shown = (
             self.verifier.verify(token, self._keys)
@@ -213,11 +205,11 @@ class Gate:
         )
         if isinstance(verdict, Admit):
             self._counters.admitted += 1
-            return Passed(verdict.client_id)
+            return verdict
         source = naming.source
         if source is not None and source.enforcement is Enforcement.REPORT:
             self._report(verdict.reason, source.id, shown, asked, wall)
-            return PASSED
+            return ADMITTED
         return verdict
 
     def refuses(

@@ -1,12 +1,14 @@
 """What write keys lead to is known as the registry tells it, however many there are."""
 
+import itertools
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from enforcement_gateway.domain import asked
 from enforcement_gateway.domain.authorization import (
-    MAX_ASKED,
     Demand,
     Grounds,
     KnownToken,
@@ -67,7 +69,9 @@ def led_to(grounds: Grounds, write_key: str) -> Lead | None:
     return token.lead
 
 
-KEYS = st.text(max_size=60)
+# One is the start of another, one is longer than most, some are of no ASCII.
+ODD = ["", "a", "ab", "x" * 55, "x" * 56, "x" * 54 + "y", "\u00e9", "\u20ac"]
+KEYS = st.one_of(st.sampled_from(ODD), st.text(max_size=60))
 
 
 @given(st.lists(KEYS, min_size=1, max_size=30), st.lists(KEYS, max_size=10), st.data())
@@ -103,8 +107,58 @@ def test_what_leads_nowhere_is_looked_up_each_time() -> None:
     assert led_to(grounds, "a") is registry.leads["a"]
 
 
+SLOTS = 1024
+"""Of a table that has just begun, where it is compiled."""
+
+
+def beside(write_key: str, ahead: int = 0, begins: str = "") -> str:
+    """A key that would stand where that one does, or so many slots behind."""
+    slot = (hash(write_key) + ahead) % SLOTS
+    keys = (f"{begins}{number}" for number in itertools.count())
+    return next(key for key in keys if hash(key) % SLOTS == slot)
+
+
+@pytest.mark.parametrize("write_key", ["a", "ab" * 16, "x" * 40])
+def test_a_key_that_begins_as_another_in_its_place_is_told_from_it(
+    write_key: str,
+) -> None:
+    longer = beside(write_key, begins=write_key)
+    for known in [longer], [write_key], [write_key, longer], [longer, write_key]:
+        registry = Told(*known)
+        grounds = grounds_of(registry)
+        for each in (*known, write_key, longer):
+            assert led_to(grounds, each) is registry.leads.get(each)
+
+
+@pytest.mark.parametrize("length", [54, 55, 56, 64, 119, 255, 256, 1000])
+def test_a_long_key_leaves_its_neighbours_alone(length: int) -> None:
+    write_key = "x" * length
+    known = [write_key, *(beside(write_key, ahead) for ahead in (-1, 1, 2))]
+    registry = Told(*known)
+    grounds = grounds_of(registry)
+    for each in known[::-1] + known:
+        assert led_to(grounds, each) is registry.leads[each]
+
+
+@pytest.mark.parametrize("width", [1, 8, 32, 48])
+def test_many_keys_lead_each_to_its_own(width: int) -> None:
+    """More than a table has room for at first, and some stand in each other's place."""
+    keys = [f"{number:0{width}}" for number in range(5_000)]
+    registry = Told(*keys)
+    grounds = grounds_of(registry)
+    for _ in range(3):
+        for write_key in keys:
+            assert led_to(grounds, write_key) is registry.leads[write_key]
+    # Tables begin anew as they grow, and then all that came before is looked up again.
+    assert len(registry.looked_up) <= 3 * len(keys)
+    registry.looked_up.clear()
+    for write_key in keys:
+        assert led_to(grounds, write_key) is registry.leads[write_key]
+    assert registry.looked_up == []
+
+
 def test_no_more_keys_are_remembered_than_said() -> None:
-    keys = [str(number) for number in range(MAX_ASKED + 1)]
+    keys = [str(number) for number in range(asked.MAX_ASKED + 1)]
     registry = Told(*keys)
     grounds = grounds_of(registry)
     for write_key in keys:

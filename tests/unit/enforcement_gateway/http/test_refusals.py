@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from enforcement_gateway.body.last_write_key import MAX_TAIL
 from enforcement_gateway.counters import Counters
-from enforcement_gateway.domain.authorization import Deny, KnownToken
+from enforcement_gateway.domain.authorization import Admit, Deny, KnownToken
 from enforcement_gateway.domain.denials import Reason
-from enforcement_gateway.gate import Asked, Gate, Passed, Question
+from enforcement_gateway.gate import Asked, Gate, Question
 from enforcement_gateway.http import exchange, refusal_log
 from enforcement_gateway.http.exchange import tell_of_fault
 from enforcement_gateway.http.protocol import ServerConnection
@@ -57,7 +57,7 @@ class ToldGate(Gate):
             View(), Verifier("https://a"), Counters(), audiences=DEFAULT_AUDIENCES
         )
         self.refusal: Reason | None = None
-        self.verdict: Passed | Deny = Passed()
+        self.verdict: Admit | Deny = Admit()
         self.waiting = []
         self.asked_about = []
         self.decided_on = []
@@ -69,7 +69,7 @@ class ToldGate(Gate):
     def refuses_each(self, questions: list[Question]) -> list[Reason | None]:
         return [self.refuses(shown, request[at:]) for shown, request, at in questions]
 
-    def decide(self, asked: Asked) -> Passed | Deny:
+    def decide(self, asked: Asked) -> Admit | Deny:
         self.decided_on.append(asked.token)
         return self.verdict
 
@@ -302,7 +302,7 @@ class TestUnknown:
     async def test_what_has_come_to_be_known_passes(self, client) -> None:
         client.gate.verdict = Deny(Reason.APP_UNKNOWN)
         assert client.ask() == b""
-        client.gate.verdict = Passed("app_1")
+        client.gate.verdict = Admit("app_1")
         (waiting,) = client.gate.waiting
         waiting.confirmed(True)
         assert client.transport.written == b""
@@ -369,7 +369,7 @@ class TestSignatures:
 
     async def test_a_right_one_is_decided_on_then(self, client, settled) -> None:
         settled.append(VERIFIED)
-        client.gate.verdict = Passed("app_1")
+        client.gate.verdict = Admit("app_1")
         assert client.ask() == b""
         assert client.forwarded == []
         await asyncio.sleep(0)
@@ -387,7 +387,7 @@ class TestSignatures:
             await asyncio.sleep(0)
         other = ServerConnection(client.server)
         other.connection_made(Transport())
-        client.gate.verdict, shown = Passed("app_1"), []
+        client.gate.verdict, shown = Admit("app_1"), []
         monkeypatch.setattr(
             client.gate.verifier,
             "settle_each",
@@ -473,7 +473,7 @@ class TestSignatures:
         settled.append(Reason.TOKEN_SIGNATURE_WRONG)
         flooded.ask()
         flooded.gate.refuses = lambda *_: None
-        flooded.gate.verdict = Passed()
+        flooded.gate.verdict = Admit()
         await asyncio.sleep(0)
         assert flooded.gate.decided_on == [Reason.TOKEN_SIGNATURE_WRONG]
         assert len(flooded.forwarded) == 1
@@ -540,7 +540,7 @@ class Step(NamedTuple):
     look: Reason | UnverifiedAccessToken | None
     found: Reason | VerifiedAccessToken
     later: Reason | None
-    verdict: Passed | Deny | None
+    verdict: Admit | Deny | None
     is_level: bool = True
     agent: bytes = PYTHON
     meanwhile: str = "nothing"
@@ -552,7 +552,7 @@ STEPS = st.lists(
         look=st.just(UNVERIFIED) | st.sampled_from([*REASONS, None]),
         found=st.just(VERIFIED) | st.just(Reason.TOKEN_MALFORMED),
         later=st.just(Reason.TOKEN_MALFORMED) | st.sampled_from([*REASONS, None]),
-        verdict=st.sampled_from([Passed("app_1"), *map(Deny, REASONS), None]),
+        verdict=st.sampled_from([Admit("app_1"), *map(Deny, REASONS), None]),
         is_level=st.booleans(),
         agent=st.sampled_from([*3 * [PYTHON], OLD_PYTHON, NODE]),
         meanwhile=st.sampled_from(
@@ -562,7 +562,7 @@ STEPS = st.lists(
     min_size=1,
     max_size=4,
 )
-EACH_ONCE = [Step(reason, VERIFIED, None, Passed()) for reason in REASONS]
+EACH_ONCE = [Step(reason, VERIFIED, None, Admit()) for reason in REASONS]
 """From then on each answer is known, and may be given the short way."""
 TURNS_FOR_ONE = 3  # of the loop: its signature, and what became known meanwhile
 IDS = re.compile(rb"[0-9a-f]{16}-[0-9a-f]+")
@@ -592,7 +592,7 @@ class Neighbour(Client):
         self.signatures += len(lot)
         return len(lot) * [self.step.found]
 
-    def _decide(self, asked: Asked) -> Passed | Deny:
+    def _decide(self, asked: Asked) -> Admit | Deny:
         del asked
         if self.step.verdict is None:
             raise RuntimeError

@@ -1,6 +1,8 @@
 # Types for the compiled build (ADR 26). The source beside it runs as it is.
 import cython
 
+from enforcement_gateway.domain cimport asked
+
 cdef object _OFF, _ENFORCE, _COMPROMISED
 
 
@@ -15,7 +17,7 @@ cdef class KnownToken
 cdef class Grounds:
     cdef object _registry
     cdef object _tokens
-    cdef readonly dict asked
+    cdef readonly list asked
     cdef readonly dict signing_keys
     cdef readonly dict cuts
     cdef readonly object revoked
@@ -34,6 +36,7 @@ cdef class KnownToken:
     cdef readonly object signing_key
     cdef readonly str signing_kid
     cdef readonly str name
+    cdef readonly object admitted
     cdef readonly set revoked_since
     cdef readonly double exp
     cdef readonly double nbf
@@ -47,7 +50,7 @@ cdef class KnownToken:
     cpdef bint trusts(self, signing_key) except -1
 
 
-@cython.locals(since=set)
+@cython.locals(since=set, name=str)
 cpdef bint admits_plainly(
     KnownToken token, str write_key, Grounds grounds, Demand demand
 ) except -1

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from enforcement_gateway.domain import asked
 from enforcement_gateway.domain.denials import Reason
 from tollgate.events.registry import Enforcement
 from tollgate.oauth.access_tokens import TokenRefusal, VerifiedAccessToken
@@ -46,8 +47,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     revoked: bool = False
 
 
-class Admit(msgspec.Struct, frozen=True):
-    """`client_id` is the app that was verified, if a token was asked for."""
+class Admit(msgspec.Struct, frozen=True, gc=False):
+    """The request goes on: for the app that was verified, or for nobody in particular.
+
+    It has no `client_id` where no token was asked for.
+    """
 
     client_id: str | None = None
 
@@ -210,10 +214,6 @@ class Demand:
         self.audience = audience
 
 
-MAX_ASKED = 100_000
-"""Write keys that lead at once; `Grounds.asked` begins anew when full: some 15 MB."""
-
-
 class Grounds:
     """Where an everyday yes is looked up: what a state keeps for as long as it lives.
 
@@ -234,7 +234,7 @@ class Grounds:
     def __init__(self, registry: RegistryState, tokens: TokensState) -> None:
         self._registry = registry
         self._tokens = tokens
-        self.asked: dict[str, Lead] = {}
+        self.asked = asked.begun()
         self.signing_keys = tokens.signing_keys
         self.cuts = tokens.cuts
         self.revoked = tokens.revoked
@@ -246,9 +246,7 @@ class Grounds:
         """What a key leads to of which nothing that holds is in `asked`."""
         lead = self._registry.lead_of(write_key)
         if lead is not None:
-            if len(self.asked) >= MAX_ASKED:
-                self.asked.clear()
-            self.asked[write_key] = lead
+            asked.keep(self.asked, write_key, lead)
         return lead
 
     def is_revoked(self, token: "KnownToken") -> bool:
@@ -271,7 +269,7 @@ def _octets_of(client_id: str) -> bytes:
 class KnownToken:
     """A verified token as `admits_plainly` asks about it, at every request.
 
-    `text` is the token itself.
+    `text` is the token itself, `admitted` what is answered where it opens the door.
     `lead`, `demand` and `signing_key` are those that it was found good by last. None of
     them changes once it was shown: what comes in its place is another object (ADR 30).
     So the token holds on to an app that may be gone, one at most.
@@ -280,6 +278,7 @@ class KnownToken:
     """
 
     __slots__ = (
+        "admitted",
         "client_id",
         "client_id_octets",
         "demand",
@@ -298,6 +297,7 @@ class KnownToken:
         self.text = text
         self.verified = verified
         self.client_id = verified.client_id
+        self.admitted = Admit(verified.client_id)
         self.client_id_octets = _octets_of(verified.client_id)
         self.name = name_of(verified.client_id, verified.jti)
         # One text for all of them: it is looked up at every request.
@@ -350,12 +350,14 @@ def admits_plainly(
     needs a clock is left to `is_plainly_timely`, to be asked after this. Property tests
     hold it to the rules.
     """
-    lead = grounds.asked.get(write_key)
+    # Memory is waited for, and these two need not come after what is looked up first.
+    good_by, name = token.lead, token.name
+    lead = asked.found(grounds.asked, write_key)
     if lead is None or not lead.holds:
         lead = grounds.look_up(write_key)
         if lead is None:
             return False
-    if (lead is not token.lead or demand is not token.demand) and not token.satisfies(
+    if (lead is not good_by or demand is not token.demand) and not token.satisfies(
         lead, demand
     ):
         return False
@@ -370,7 +372,7 @@ def admits_plainly(
     if token.revoked_since is not since:
         return not grounds.is_revoked(token)
     # No text need be looked into, and fetched for that, where there is none.
-    return not since or token.name not in since
+    return not since or name not in since
 
 
 def _gone_or_unheard_of(key: str, app: OAuthApp) -> Reason:

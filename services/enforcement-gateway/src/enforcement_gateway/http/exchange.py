@@ -14,9 +14,9 @@ from enforcement_gateway.body.write_keys import (
     read_write_keys_quickly,
     read_write_keys_strictly,
 )
-from enforcement_gateway.domain.authorization import Deny
+from enforcement_gateway.domain.authorization import Admit, Deny
 from enforcement_gateway.domain.denials import DENIALS, Reason, Refused
-from enforcement_gateway.gate import Passed, write_keys_of
+from enforcement_gateway.gate import write_keys_of
 from enforcement_gateway.http.head_template import HeadTemplate
 from enforcement_gateway.http.plans import Plan
 from enforcement_gateway.http.responses import (
@@ -330,8 +330,8 @@ class Exchange(Answers):
             return
         self._heed(self._server.gate.decide(self))
 
-    def _heed(self, verdict: Passed | Deny) -> None:
-        if isinstance(verdict, Passed):
+    def _heed(self, verdict: Admit | Deny) -> None:
+        if isinstance(verdict, Admit):
             self._forward(verdict.client_id)
         else:
             self._heed_no(verdict.reason)

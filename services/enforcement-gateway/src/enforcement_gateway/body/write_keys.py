@@ -213,7 +213,7 @@ class _Body(msgspec.Struct, gc=False):
 
 _decode = msgspec.json.Decoder(_Body).decode
 
-_FEWEST_INDEXED: Final = 16 * 1024
+_FEWEST_INDEXED: Final = 8 * 1024
 _MOST_INDEXED: Final = 512 * 1024
 """Octets: of what size bodies are that simdjson checks. A smaller one gains nothing; it
 keeps 14 octets for each of the largest it has seen."""

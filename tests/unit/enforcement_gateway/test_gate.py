@@ -359,6 +359,33 @@ class TestConfirmed:
         assert await asyncio.gather(*later) == [True] * 9
         assert begun == [0, 1]
 
+    async def test_who_comes_as_soon_as_it_was_told_shares_that_one(self, view) -> None:
+        """As those of a flood do, who come back at once."""
+        begun, going_on = [], asyncio.Semaphore(0)
+
+        async def refresh() -> None:
+            begun.append(len(begun))
+            await going_on.acquire()
+
+        view.refresh = refresh
+        gate = gate_of(view)
+        back: list[asyncio.Future[bool]] = []
+
+        def come_back(told: asyncio.Future[bool]) -> None:
+            assert told.result()
+            back.append(waiting_for(gate))
+
+        first = waiting_for(gate)
+        first.add_done_callback(come_back)
+        while not begun:
+            await asyncio.sleep(0)
+        other = waiting_for(gate)
+        for _ in range(2):
+            going_on.release()
+        assert await other
+        assert await back[0]
+        assert begun == [0, 1]
+
     async def test_a_fault_of_ours_is_told_to_each_and_is_over_then(self, view) -> None:
         faults, refresh = [RuntimeError()], view.refresh
 

@@ -30,7 +30,7 @@ _TOTALS = {
     "open": "Requests let through because their source has enforcement off.",
     "connections": "Connections that clients opened.",
     "upstream_connections": "Connections opened to upstreams.",
-    "confirmations": "Feed reads before something was refused as unknown.",
+    "confirmations": "Requests that waited for the logs to be read once more.",
     "body_bytes": "Octets of bodies that arrived in pieces.",
 }
 _LEVELS = {

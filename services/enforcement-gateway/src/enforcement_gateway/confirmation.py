@@ -1,10 +1,14 @@
 """Unknown is not no (DESIGN 4): it is told when the logs were read once more."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from tollgate.messaging.subscription import NotLevel
+
+MAX_PAUSE = 0.005
+"""Seconds between two readings at most."""
 
 
 class Waiting(Protocol):
@@ -31,7 +35,8 @@ class Confirmation:
         """Tell it when they have been read.
 
         A reading that is under way began too early; all who come meanwhile share the
-        one that follows it.
+        one that follows it. That one begins after a pause as long as a quick reading
+        takes, so that those of a flood who were told now share it as well.
         """
         self._waiting.append(waiting)
         if self._reading is None:
@@ -41,6 +46,7 @@ class Confirmation:
         try:
             while self._waiting:
                 waiting, self._waiting = self._waiting, []
+                begun = time.monotonic()
                 try:
                     await self._read()
                 except NotLevel:
@@ -51,7 +57,9 @@ class Confirmation:
                     continue
                 else:
                     is_level = True
+                pause = min(time.monotonic() - begun, MAX_PAUSE)
                 for each in waiting:
                     each.confirmed(is_level)
+                await asyncio.sleep(pause)
         finally:
             self._reading = None

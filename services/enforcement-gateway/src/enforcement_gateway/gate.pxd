@@ -48,4 +48,4 @@ cdef class Gate:
         looks=list,
     )
     cpdef list refuses_each(self, list questions)
-    cpdef confirm(self, waiting, reason)
+    cpdef confirm(self, waiting, reason, long requests=*)

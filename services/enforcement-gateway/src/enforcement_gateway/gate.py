@@ -254,12 +254,13 @@ class Gate:
             return looks
         return [None if isinstance(look, Reason) else look for look in looks]
 
-    def confirm(self, waiting: Waiting, reason: Reason) -> None:
+    def confirm(self, waiting: Waiting, reason: Reason, requests: int = 1) -> None:
         """Have the log read that can tell whether it is unknown, and tell it then.
 
         The issuer's keys are in the tokens log, all else that may be unknown in both.
+        `requests` are as many as wait with it.
         """
-        self._counters.confirmations += 1
+        self._counters.confirmations += requests
         (self._of_keys if reason is _KEY_UNKNOWN else self._of_all).add(waiting)
 
     def _report(

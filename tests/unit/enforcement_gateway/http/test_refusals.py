@@ -60,6 +60,7 @@ class ToldGate(Gate):
         self.verdict: Admit | Deny = Admit()
         self.waiting = []
         self.asked_about = []
+        self.counted = 0
         self.decided_on = []
 
     def refuses(self, token: bytes | Reason, body: bytes) -> Reason | None:
@@ -73,7 +74,8 @@ class ToldGate(Gate):
         self.decided_on.append(asked.token)
         return self.verdict
 
-    def confirm(self, waiting: object, reason: Reason) -> None:
+    def confirm(self, waiting: object, reason: Reason, requests: int = 1) -> None:
+        self.counted += requests
         self.waiting.append(waiting)
         self.asked_about.append(reason)
 
@@ -334,6 +336,82 @@ class TestUnknown:
         waiting.confirmed(True)
         assert client.transport.written == b""
         assert client.server.counters.denied == {}
+
+
+class TestUnknownInAFlood:
+    """Where the answer was written before, those of a turn wait as one."""
+
+    @pytest.fixture
+    async def flooded(self, client) -> Client:
+        client.gate.refusal = Reason.TOKEN_SIGNING_KEY_UNKNOWN
+        client.ask()
+        client.gate.waiting.pop().confirmed(True)
+        client.gate.counted = 0
+        return client
+
+    @pytest.fixture
+    def others(self, flooded) -> list[ServerConnection]:
+        """Connections on which the same was asked in one turn."""
+        connections = [ServerConnection(flooded.server) for _ in range(3)]
+        for each in connections:
+            each.connection_made(Transport())
+        with a_turn():
+            for each in connections:
+                each.data_received(request())
+        return connections
+
+    def said_to(self, connections: list[ServerConnection]) -> list[bytes]:
+        return [each._transport.written for each in connections]
+
+    async def test_all_are_told_once_the_logs_were_read(self, flooded, others) -> None:
+        (waiting,) = flooded.gate.waiting
+        assert flooded.gate.counted == 3
+        assert self.said_to(others) == [b""] * 3
+        waiting.confirmed(True)
+        for said in self.said_to(others):
+            assert said.startswith(b"HTTP/1.1 401 ")
+            assert b"token_signing_key_unknown" in said
+        assert len(flooded.gate.waiting) == 1
+        assert flooded.server.counters.denied == {Reason.TOKEN_SIGNING_KEY_UNKNOWN: 4}
+        assert flooded.server.counters.requests == 4
+
+    async def test_what_came_to_be_known_meanwhile_counts(
+        self, flooded, others
+    ) -> None:
+        flooded.gate.refusal = None
+        flooded.gate.verdict = Admit("app_1")
+        flooded.gate.waiting.pop().confirmed(True)
+        assert self.said_to(others) == [b""] * 3
+        assert len(flooded.forwarded) == 3
+
+    async def test_they_may_come_back_while_nobody_can_be_asked(
+        self, flooded, others
+    ) -> None:
+        flooded.gate.waiting.pop().confirmed(False)
+        for said in self.said_to(others):
+            assert said.startswith(b"HTTP/1.1 503 ")
+            assert b"view_unconfirmed" in said
+
+    async def test_each_may_leave_or_have_asked_for_more(self, flooded, others) -> None:
+        gone, eager, _ = others
+        gone.connection_lost(None)
+        eager.data_received(request())
+        flooded.gate.waiting.pop(0).confirmed(True)
+        assert not gone._transport.written
+        while flooded.gate.waiting:
+            flooded.gate.waiting.pop(0).confirmed(True)
+        assert [each.count(b"HTTP/1.1 401 ") for each in self.said_to(others)] == [
+            0,
+            2,
+            1,
+        ]
+
+    async def test_a_fault_of_ours_ends_each(self, flooded, others) -> None:
+        before = flooded.server.counters.requests
+        flooded.gate.waiting.pop().break_off(RuntimeError())
+        assert all(each._transport.aborted for each in others)
+        assert flooded.server.counters.requests == before + 3
+        assert self.said_to(others) == [b""] * 3
 
 
 class TestSignatures:

@@ -58,7 +58,7 @@ cdef class Strangers:
         template=HeadTemplate,
         answer=PreparedDenial,
     )
-    cdef _answer(self, list questions, list ones, list templates)
+    cdef _answer(self, list questions, list ones, list templates, confirmed=*)
     cdef _have_settled(self, list looks, list questions, list ones, list templates)
     @cython.locals(
         counters=Counters,

@@ -130,10 +130,13 @@ class Strangers:
         questions: list[Question],
         ones: list[Stranger],
         templates: list[HeadTemplate],
+        confirmed: Reason | None = None,
     ) -> None:
+        """`confirmed`: what was unknown before the logs were read once more."""
+        gate = self._server.gate
         looks: list[Look]
         try:
-            looks = self._server.gate.refuses_each(questions)
+            looks = gate.refuses_each(questions)
         except Exception:  # noqa: BLE001 - who looks closer meets it, and nobody else
             looks = [None] * len(ones)
         unverified = [*map(type, looks)].count(UnverifiedAccessToken)
@@ -151,6 +154,15 @@ class Strangers:
             if answer is None:
                 for each in range(start, end):
                     self._pass_on(questions[each], ones[each], template, look)
+            elif answer.is_of_the_unknown and look is not confirmed:
+                unconfirmed = Unconfirmed(
+                    self,
+                    answer.reason,
+                    questions[start:end],
+                    ones[start:end],
+                    templates[start:end],
+                )
+                gate.confirm(unconfirmed, answer.reason, end - start)
             else:
                 template.expect_more()
                 self._tell(answer, questions[start:end], ones[start:end])
@@ -215,10 +227,32 @@ class Strangers:
         if isinstance(outcome, Reason):
             self.ask((outcome, request, at), one, template)
         elif isinstance(outcome, Exception):
-            self._server.counters.requests += 1
-            one.break_off(outcome, next(self._server.request_ids))
+            self.fail(one, outcome)
         else:
             self._pass_on((outcome, request, at), one, template, None)
+
+    def confirmed(
+        self,
+        unknown: Reason | None,
+        questions: list[Question],
+        ones: list[Stranger],
+        templates: list[HeadTemplate],
+    ) -> None:
+        """The logs were read; if they could not be, nobody knows what is `unknown`."""
+        self._turn.begin()
+        try:
+            if unknown is not None:
+                self._answer(questions, ones, templates, unknown)
+                return
+            for question, one, template in zip(questions, ones, templates, strict=True):
+                self._pass_on(question, one, template, Reason.VIEW_UNCONFIRMED)
+        finally:
+            self._turn.end()
+
+    def fail(self, one: Stranger, fault: Exception) -> None:
+        """End one that waited for what could not be done, by a fault of ours."""
+        self._server.counters.requests += 1
+        one.break_off(fault, next(self._server.request_ids))
 
     def _pass_on(
         self, question: Question, one: Stranger, template: HeadTemplate, look: Look
@@ -250,11 +284,45 @@ class Strangers:
         one.break_off(fault, request_id)
 
     def _known_denial(self, plan: Plan, look: Look) -> PreparedDenial | None:
-        """The answer to such a look, if it was written before and that is all to do."""
+        """The answer to such a look, if it was written before."""
         if not isinstance(look, Reason) or self._server.draining:
             return None
-        answer = plan.denials.get(look)
-        return None if answer is None or answer.is_of_the_unknown else answer
+        return plan.denials.get(look)
+
+
+class Unconfirmed:
+    """Those of one turn who name what no log has told of; the logs are read once more.
+
+    They are under way until then: what has come for them since stays where it is.
+    """
+
+    __slots__ = ("_ones", "_questions", "_reason", "_strangers", "_templates")
+
+    def __init__(
+        self,
+        strangers: Strangers,
+        reason: Reason,
+        questions: list[Question],
+        ones: list[Stranger],
+        templates: list[HeadTemplate],
+    ) -> None:
+        self._strangers = strangers
+        self._reason = reason
+        self._questions = questions
+        self._ones = ones
+        self._templates = templates
+
+    def confirmed(self, is_level: bool) -> None:
+        self._strangers.confirmed(
+            self._reason if is_level else None,
+            self._questions,
+            self._ones,
+            self._templates,
+        )
+
+    def break_off(self, fault: Exception) -> None:
+        for one in self._ones:
+            self._strangers.fail(one, fault)
 
 
 def _end_of_run(looks: list[Look], templates: list[HeadTemplate], start: int) -> int:

@@ -277,6 +277,24 @@ def test_a_write_key_leads_to_the_app_whose_tokens_its_source_asks_for(
     assert_write_keys_lead_to_what_is(state)
 
 
+@pytest.mark.parametrize(
+    "fact",
+    [
+        EnforcementChanged(mode=Enforcement.OFF),
+        EnforcementChanged(mode=Enforcement.REPORT),
+        SourceDeleted(),
+        OAuthAppDisconnected(app_id="app_1"),
+    ],
+)
+def test_a_source_that_is_read_again_asks_for_no_more_than_one_of_the_same_app(
+    fact: Event,
+) -> None:
+    state = RegistryState()
+    connected = ("source-src_2", OAuthAppConnected(app_id="app_1"))
+    extend(state, MemoryLog(), [*BEGUN, connected, ("source-src_2", fact)])
+    assert_write_keys_lead_to_what_is(RegistryState.of_parts(state.parts()))
+
+
 @given(registry_histories, st.lists(st.lists(few, max_size=2), min_size=1))
 def test_what_was_asked_about_leads_to_what_it_would_lead_to_now(
     facts: Facts, asked: list[list[str]]

@@ -6,6 +6,7 @@ log with the same functions, so a rebuilt view and a live one cannot disagree.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from sys import intern
 from typing import Any, ClassVar, TypeAlias, get_args
 
@@ -138,19 +139,13 @@ class Apps(msgspec.Struct, frozen=True, array_like=True, tag="apps"):
 _Part: TypeAlias = Workspaces | Members | AccessTokens | Sources | StrayWriteKeys | Apps
 
 
-def _source_ids(_: type[SourceIds], written: list[str]) -> SourceIds:
-    return SourceIds(written)
-
-
 _facts: msgspec.json.Decoder[tuple[int, str, RegistryEvent]] = msgspec.json.Decoder(
     tuple[int, str, RegistryEvent]
 )
 _OFF = Enforcement.OFF
+_id_of = attrgetter("id")
 
 _encoder = msgspec.json.Encoder(order="deterministic", enc_hook=list)
-_decoder: msgspec.json.Decoder[_Part] = msgspec.json.Decoder(
-    _Part, dec_hook=_source_ids
-)
 
 
 class RegistryState:
@@ -393,7 +388,10 @@ class RegistryState:
     def of_parts(cls, parts: Iterable[bytes]) -> "RegistryState":
         """The state that has these `parts`; `msgspec.MsgspecError` if they are none."""
         state = cls()
-        for part in map(_decoder.decode, parts):
+        decoder: msgspec.json.Decoder[_Part] = msgspec.json.Decoder(
+            _Part, dec_hook=state._restore_source_ids
+        )
+        for part in map(decoder.decode, parts):
             match part:
                 case Workspaces():
                     state.workspaces.update((each.id, each) for each in part.entities)
@@ -425,14 +423,23 @@ class RegistryState:
     def _restore_sources(self, sources: list[Source]) -> None:
         """Keep `sources`, and one copy only of what many of them say.
 
-        Their keys with them, while they are in the caches of the processor.
+        Their keys with them, while they are in the caches of the processor. It comes
+        to `keep_source` for each, in fewer steps: there are many, and nobody was led.
         """
+        self.sources.update(zip(map(_id_of, sources), sources, strict=True))
+        write_keys, known = self.write_keys, self._current_apps.get
         for each in sources:
             _set(each, "workspace_id", intern(each.workspace_id))
             _set(each, "source_type", intern(each.source_type))
-            if each.app_id is not None:
-                _set(each, "app_id", intern(each.app_id))
-            self.keep_source(each)
+            app_id, guard = each.app_id, None
+            if app_id is not None:
+                guard = known(app_id)
+                _set(each, "app_id", intern(app_id) if guard is None else guard.app.id)
+                if guard is None or each.enforcement is _OFF or each.deleted:
+                    guard = self._guard_of(each)
+            leading = WriteKey(source=each, live=not each.deleted, guard=guard)
+            for write_key in each.write_keys:
+                write_keys[write_key] = leading
 
     def _restore_stray_write_keys(self, keys: list[tuple[str, str, bool]]) -> None:
         """Let them lead where they do, whatever the sources say."""
@@ -445,22 +452,20 @@ class RegistryState:
                 )
             self.write_keys[write_key] = leading
 
-    def _restore_apps(self, apps: list[OAuthApp]) -> None:
+    def _restore_source_ids(self, _: type[SourceIds], ids: list[str]) -> SourceIds:
+        """As an app has them, with each source's own copy of its id."""
         known = self.sources.get
+        return SourceIds(
+            [id_ if (kept := known(id_)) is None else kept.id for id_ in ids]
+        )
+
+    def _restore_apps(self, apps: list[OAuthApp]) -> None:
         for each in apps:
-            for field in ("id", "workspace_id"):
-                _set(each, field, intern(getattr(each, field)))
+            _set(each, "id", intern(each.id))
+            _set(each, "workspace_id", intern(each.workspace_id))
             _set(each, "honoured", tuple(map(intern, each.honoured)))
-            for field in ("scopes", "kept_keys"):
-                _set(each, field, shared_set(getattr(each, field)))
-            _set(
-                each,
-                "sources",
-                SourceIds(
-                    id_ if (source := known(id_)) is None else source.id
-                    for id_ in each.sources
-                ),
-            )
+            _set(each, "scopes", shared_set(each.scopes))
+            _set(each, "kept_keys", shared_set(each.kept_keys))
             _set(each, "keys", {key.kid: key for key in each.keys.values()})
             for key in each.keys.values():
                 _set(key, "alg", intern(key.alg))

@@ -39,7 +39,7 @@ cdef inline bint begins(bytes octets, bytes piece, Py_ssize_t at) except -1:
 cdef inline bint all_have(tuple octets, bytes piece, Py_ssize_t at) except -1:
     cdef bytes each
     for each in octets:
-        if not begins(each, piece, at):
+        if not begins(each, piece, at if at >= 0 else at + len(each)):
             return False
     return True
 

@@ -14,7 +14,10 @@ begins = bytes.startswith
 
 
 def all_have(octets: tuple[bytes, ...], piece: bytes, at: int) -> bool:
-    """Whether the piece stands there in each of them; `at` is not negative."""
+    """Whether the piece stands there in each of them.
+
+    If `at` is negative it counts from their ends, and the piece does not reach there.
+    """
     return cut(octets, at, at + len(piece)).count(piece) == len(octets)
 
 
@@ -31,5 +34,5 @@ def all_end(octets: tuple[bytes, ...], piece: bytes, starts: tuple[int, ...]) ->
 
 
 def cut(octets: tuple[bytes, ...], start: int, end: int) -> list[bytes]:
-    """What stands there in each of them."""
+    """What stands there in each of them; what is negative counts from their ends."""
     return [*map(itemgetter(slice(start, end)), octets)]

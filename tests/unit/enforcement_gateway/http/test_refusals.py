@@ -1006,15 +1006,15 @@ class AdmittingGate(Gate):
         return token.text == self.token
 
 
-class TestAsLongAsTheLast:
-    """What is as long as one that was refused is read with others of its turn."""
+class TestLikeTheLast:
+    """Who was refused is read with others of its turn who were."""
 
     BODY = b'{"writeKey":"enforced-key"}'
     GOOD = b"eyJh.good.token"
 
     @pytest.fixture
     async def client(self) -> Client:
-        """Whose gate knows one good token; the next of its size will be put off."""
+        """Whose gate knows one good token; whatever it asks next will be put off."""
         client = Client(AdmittingGate(self.GOOD))
         for _ in range(20):
             answer = client.ask_for(b"x" * len(self.GOOD), self.BODY)
@@ -1022,10 +1022,13 @@ class TestAsLongAsTheLast:
         client.server.counters.denied.clear()
         return client
 
-    @staticmethod
-    def neighbour(client: Client) -> ServerConnection:
+    def neighbour(self, client: Client) -> ServerConnection:
+        """Another connection of the same, which was refused something too."""
         connection = ServerConnection(client.server)
         connection.connection_made(Transport())
+        connection.data_received(self.request())
+        assert b"token_malformed" in connection._transport.written
+        connection._transport.written = b""
         return connection
 
     def request(self, token: bytes = b"x" * len(GOOD)) -> bytes:
@@ -1042,8 +1045,8 @@ class TestAsLongAsTheLast:
         assert VERIFIED.client_id.encode() in client.forwarded[0]
         for other in others:
             assert b"token_malformed" in other._transport.written
-        assert client.server.counters.denied == {Reason.TOKEN_MALFORMED: 2}
-        assert client.server.counters.requests == 23
+        assert client.server.counters.denied == {Reason.TOKEN_MALFORMED: 2 + 2}
+        assert client.server.counters.requests == 20 + 2 + 3
         assert client.server.counters.admitted == 1
 
     @pytest.mark.parametrize(

@@ -40,10 +40,12 @@ cdef class HeadTemplate:
     cdef readonly Py_ssize_t body_at
     cdef bint _repeats
     cdef bytes _whole
-    cdef public Py_ssize_t refused_size
+    cdef public bint refuses
 
     cpdef expect_more(self)
-    @cython.locals(end=Py_ssize_t, body_at=Py_ssize_t, tokens=list, odd=Py_ssize_t)
+    @cython.locals(
+        start=Py_ssize_t, end=Py_ssize_t, sizes=list, tokens=list, odd=Py_ssize_t
+    )
     cpdef list tokens_of(self, tuple requests)
 
     @cython.locals(at=Py_ssize_t, start=Py_ssize_t, end=Py_ssize_t)

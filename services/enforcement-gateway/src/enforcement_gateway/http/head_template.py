@@ -60,8 +60,8 @@ class HeadTemplate:
     taken before another head is held against it: connections share it.
     `is_everyday`: nothing but its token and its body can speak against such a request;
     `pool` is where it goes then, and None where more can.
-    `refused_size` are the octets of the last whole request that was refused for its
-    token; those of a flood are mostly as long. It is 0 where no such others may come.
+    `refuses`: the last one of these was refused for its token, and others like it may
+    be read by `tokens_of`.
     """
 
     __slots__ = (
@@ -88,7 +88,7 @@ class HeadTemplate:
         "outline",
         "plan",
         "pool",
-        "refused_size",
+        "refuses",
         "token",
         "values",
         "varying",
@@ -112,7 +112,7 @@ class HeadTemplate:
         self.known: KnownToken | None = None
         self.length = 0
         self.digits = b""
-        self.refused_size = 0
+        self.refuses = False
         self.is_everyday = (
             plan.body_decides
             and plan.authorization.ours
@@ -157,23 +157,25 @@ class HeadTemplate:
 
     def expect_more(self) -> None:
         """One as the last that fitted was refused: see `tokens_of`."""
-        is_usual = self._token_end and self.body_at
-        self.refused_size = self.body_at + self.length if is_usual else 0
+        self.refuses = bool(self._token_end and self.body_at)
 
     def tokens_of(self, requests: tuple[bytes, ...]) -> list[bytes] | None:
         """What their tokens are, if all are as the last that fitted but for these.
 
-        Each is whole then, with a body as long. None if one is not: `fit` tells which.
+        Each is whole then, with a body as long; so where it ends tells where its token
+        does. None if one is not: `fit` tells which.
         """
-        end, body_at = self._token_end, self.body_at
+        start, end = self._lead_size, self._rest_size + self.length
+        sizes = [*map(len, requests)]
         if (
-            not (end and body_at)
-            or [*map(len, requests)].count(body_at + self.length) < len(requests)
+            not (self._token_end and self.body_at)
+            or min(sizes) <= start + end
+            or max(sizes) > MAX_HEAD + self.length
             or not pieces.all_have(requests, self._lead, 0)
-            or not pieces.all_have(requests, self._rest, end)
+            or not pieces.all_have(requests, self._rest, -end)
         ):
             return None
-        tokens = pieces.cut(requests, self._lead_size, end)
+        tokens = pieces.cut(requests, start, -end)
         # They are searched as one: that costs little more than it does for one of them.
         odd = find_first_not_of(b"".join(tokens), _TOKEN_OCTETS)
         return tokens if odd < 0 or all(map(_may_be_token, tokens)) else None

@@ -134,7 +134,7 @@ class ServerConnection(Connection):
                 template = self._template = self._server.templates.last_of(self.peer)
             if template is not None:
                 server = self._server
-                if len(data) == template.refused_size:
+                if self._is_demoted and template.refuses:
                     self._state = _BUSY
                     strangers = server.strangers
                     if strangers.unread:
@@ -307,10 +307,10 @@ class ServerConnection(Connection):
         self._skipped_line = False
         self._patience = PATIENCE_WITH_TEMPLATES
         self._state = _HEAD
+        if not self._is_demoted:
+            self.demote()
         own = self._own_transport
         if own is not None:
-            if not self._is_demoted:
-                self.demote()
             own.write_now(answer)
         elif not self._transport.is_closing():
             self._transport.write(answer)
@@ -361,16 +361,16 @@ class ServerConnection(Connection):
     # --- used by the exchange ---
 
     def demote(self) -> None:
-        own = self._own_transport
-        if own is not None and not self._is_demoted:
+        if not self._is_demoted:
             self._is_demoted = True
-            own.demote()
+            if self._own_transport is not None:
+                self._own_transport.demote()
 
     def promote(self) -> None:
-        own = self._own_transport
-        if own is not None and self._is_demoted:
+        if self._is_demoted:
             self._is_demoted = False
-            own.promote()
+            if self._own_transport is not None:
+                self._own_transport.promote()
 
     def answer(self, answer: bytes, close: bool) -> None:
         if self._state == _CLOSED or self._transport.is_closing():

@@ -42,6 +42,8 @@ cdef class Strangers:
         requests=tuple,
         ones=tuple,
         tokens=list,
+        length=Py_ssize_t,
+        starts=list,
         is_small=bint,
     )
     cdef _read(self)
@@ -52,9 +54,10 @@ cdef class Strangers:
     @cython.locals(
         looks=list,
         unverified=Py_ssize_t,
-        start=Py_ssize_t,
-        end=Py_ssize_t,
-        each=Py_ssize_t,
+        one=Py_ssize_t,
+        alike=bint,
+        those=list,
+        whose=list,
         template=HeadTemplate,
         answer=PreparedDenial,
     )
@@ -79,5 +82,5 @@ cdef class Strangers:
     cdef PreparedDenial _known_denial(self, Plan plan, look)
 
 
-@cython.locals(size=Py_ssize_t, end=Py_ssize_t)
-cdef Py_ssize_t _end_of_run(list looks, list templates, Py_ssize_t start) except -1
+@cython.locals(size=Py_ssize_t, index=Py_ssize_t, alike=dict)
+cdef list _told_alike(list looks, list templates)

@@ -5,7 +5,8 @@ in a turn of the loop, and who is refused alike is told alike, by an answer that
 written before (ADR 35).
 """
 
-from itertools import groupby, islice, repeat
+from collections.abc import Sequence
+from itertools import groupby, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, TypeAlias, cast
 
@@ -65,9 +66,9 @@ class Strangers:
     """Of one worker: those of this turn whose heads were read, in lists side by side.
 
     What is asked about each, whose it is, and the template that its head fits. Each is
-    counted, and has an id, when it is told what became of it. `unread` are those that
-    came whole and are as long as one of their template that was refused; what that
-    means is looked at for all of them in one go.
+    counted, and has an id, when it is told what became of it. `unread` is what came of
+    those whose last request was refused, as was the last one of their template; what
+    it means is looked at for all of them in one go.
     """
 
     def __init__(self, server: "Server") -> None:
@@ -118,9 +119,11 @@ class Strangers:
             is_small = template.length <= self._server.max_body
             tokens = template.tokens_of(requests) if is_small else None
             if tokens is not None:
-                self._questions += zip(tokens, requests, repeat(template.body_at))
+                length = template.length
+                starts = [len(request) - length for request in requests]
+                self._questions += zip(tokens, requests, starts, strict=True)
                 self._ones += ones
-                self._templates += repeat(template, len(ones))
+                self._templates += [template] * len(ones)
                 continue
             for request, one in zip(requests, ones, strict=True):
                 self._have_read(request, one, template)
@@ -144,28 +147,23 @@ class Strangers:
             self._have_settled(looks, questions, ones, templates)
             if unverified == len(looks):
                 return
-        end = 0
-        while end < len(looks):
-            start, end = end, _end_of_run(looks, templates, end)
-            look, template = looks[start], templates[start]
-            if isinstance(look, UnverifiedAccessToken):
-                continue
+        for each in _told_alike(looks, templates):
+            look, template = looks[each[0]], templates[each[0]]
             answer = self._known_denial(template.plan, look)
             if answer is None:
-                for each in range(start, end):
-                    self._pass_on(questions[each], ones[each], template, look)
-            elif answer.is_of_the_unknown and look is not confirmed:
-                unconfirmed = Unconfirmed(
-                    self,
-                    answer.reason,
-                    questions[start:end],
-                    ones[start:end],
-                    templates[start:end],
-                )
-                gate.confirm(unconfirmed, answer.reason, end - start)
+                for one in each:
+                    self._pass_on(questions[one], ones[one], template, look)
+                continue
+            alike = len(each) == len(looks)
+            those = questions if alike else [questions[one] for one in each]
+            whose = ones if alike else [ones[one] for one in each]
+            if answer.is_of_the_unknown and look is not confirmed:
+                heads = [template] * len(each)
+                unconfirmed = Unconfirmed(self, answer.reason, those, whose, heads)
+                gate.confirm(unconfirmed, answer.reason, len(each))
             else:
                 template.expect_more()
-                self._tell(answer, questions[start:end], ones[start:end])
+                self._tell(answer, those, whose)
 
     def _have_settled(
         self,
@@ -269,7 +267,7 @@ class Strangers:
             self._break_off(one, fault, request_id)
 
     def _have_read(self, request: bytes, one: Stranger, template: HeadTemplate) -> None:
-        template.refused_size = 0  # or it would come back as one that is unread
+        template.refuses = False  # or it would come back as one that is unread
         try:
             one.read_alone(request)
         except Exception as fault:  # noqa: BLE001 - the others have their answers
@@ -325,18 +323,24 @@ class Unconfirmed:
             self._strangers.fail(one, fault)
 
 
-def _end_of_run(looks: list[Look], templates: list[HeadTemplate], start: int) -> int:
-    """Where those end who are told alike, from that one on: mostly it is all of them.
+def _told_alike(
+    looks: list[Look], templates: list[HeadTemplate]
+) -> list[Sequence[int]]:
+    """Which of them are told the same, but for those whose signature is missing.
 
-    They are counted, which is done in C, before they are held against each other.
+    Mostly it is all of them, so they are counted first, which is done in C.
     """
-    look, template, size = looks[start], templates[start], len(looks)
-    if not start and templates.count(template) == looks.count(look) == size:
-        return size
-    end = start + 1
-    while end < size and looks[end] is look and templates[end] is template:
-        end += 1
-    return end
+    first, size = looks[0], len(looks)
+    if (
+        isinstance(first, Reason)
+        and templates.count(templates[0]) == looks.count(first) == size
+    ):
+        return [range(size)]
+    alike: dict[tuple[int, int], list[int]] = {}
+    for index, (look, template) in enumerate(zip(looks, templates, strict=True)):
+        if not isinstance(look, UnverifiedAccessToken):
+            alike.setdefault((id(look), id(template)), []).append(index)
+    return [*alike.values()]
 
 
 _ITS_TEMPLATE = itemgetter(2)

@@ -72,6 +72,8 @@ async def _measure(
     # How many connections offer as much depends on how long an answer takes meanwhile.
     await flooded()
     half = half.over(round(half.connections * capacity * HALF / floods.pop().rate))
+    await flooded()  # memory for as many connections is not what a leak would be
+    floods.clear()
     before = resident_bytes(worker) / MEGABYTE
     measured = await bench.alternate({"flooded": flooded, "calm": calm}, usual=FEW)
     after = resident_bytes(worker) / MEGABYTE

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from enforcement_gateway.sockets import listener as listeners
-from enforcement_gateway.sockets.demotion import LOT, REST_SECONDS, SHARE
+from enforcement_gateway.sockets.demotion import LOT, LOT_AT_REST, REST_SECONDS, SHARE
 from enforcement_gateway.sockets.kernel import READ_SIZE
 from enforcement_gateway.sockets.loop import Loop, running_loop
 from enforcement_gateway.sockets.readiness import Readiness
@@ -273,7 +273,7 @@ class TestReadiness:
             theirs.send(b"now")
         readiness.forget(pairs[3][0].fileno())
         while len(told) < 6:
-            readiness.select("a time that no kernel would take" if told else 0)
+            readiness.select(None)
         calm = [(each, what) for what in ("heard", "sent") for each in others]
         assert told == [*calm, (first, "heard"), (first, "sent")]
         readiness.promote(pairs[0][0].fileno(), first)
@@ -356,25 +356,26 @@ class TestTheShareOfWhoIsDemoted:
 
     def test_is_all_of_it_without_others(self, clock, watch):
         theirs = Busy(clock, seconds=0.001, later=0.01)
-        watch(theirs, LOT + 1, demoted=True)
+        watch(theirs, LOT_AT_REST + 1, demoted=True)
         for turn in range(1, 5):
             self.readiness.select(0)
             theirs.work()
-            assert theirs.heard == turn * (LOT + 1)
+            assert theirs.heard == turn * LOT_AT_REST
 
-    def test_is_a_lot_at_a_time_where_others_pause(self, clock, watch):
+    def test_others_are_waited_for_where_they_pause(self, clock, watch):
         theirs, others = (Busy(clock, seconds=0.0001) for _ in range(2))
-        watch(theirs, 5 * LOT, demoted=True)
+        watch(theirs, 2 * LOT, demoted=True)
         ours, other = socket.socketpair()
         self.readiness.watch(ours.fileno(), others, select.EPOLLIN | select.EPOLLET)
-        other.send(b"once")
-        for turn in range(1, 5):
-            self.readiness.select(0)
-            assert theirs.heard == turn * LOT
-        assert clock.now > 1000.0 + REST_SECONDS  # now they are alone
-        self.readiness.select(0)
-        assert theirs.heard == (4 + 5) * LOT
-        assert others.heard == 1
+        for turn in range(1, 4):
+            other.send(b"now")
+            self.readiness.select(0)  # which earns them less than a lot takes
+            assert (others.heard, theirs.heard) == (turn, LOT)
+        self.readiness.select(None)  # which waits for others, and not for ever
+        assert (others.heard, theirs.heard) == (3, LOT)
+        clock.now += REST_SECONDS
+        self.readiness.select(None)
+        assert (others.heard, theirs.heard) == (3, LOT + 2 * LOT)
         self.readiness.forget(ours.fileno())
         ours.close()
         other.close()

@@ -93,18 +93,44 @@ class TestTheirShare:
         waiting.start()
         assert waiting.due(others=False) == LOT_AT_REST
 
-    @pytest.mark.parametrize("owed", [0.0, 10.0])
-    def test_is_a_lot_whenever_nobody_else_has_something_to_say(
-        self, waiting, clock, owed
-    ):
+    def test_is_a_lot_when_it_is_owed_to_them(self, waiting, clock):
         others_take(waiting, clock, MILLISECOND)
-        clock.now += owed
+        for others in (True, False):
+            assert waiting.due(others=others) == LOT
+        clock.now += MILLISECOND
         waiting.note_own()
         others_take(waiting, clock, 0.0)
-        assert waiting.due(others=True) == (0 if owed else LOT)
-        assert waiting.due(others=False) == LOT
+        for others in (True, False):
+            assert waiting.due(others=others) == 0
 
-    @pytest.mark.parametrize("cost", [MILLISECOND / 64, MILLISECOND / 4, MILLISECOND])
+    def test_is_half_of_what_others_leave(self, waiting, clock):
+        """They are waited for as long as was taken without them."""
+        Demoted(Recorder([], clock), waiting).on_ready(1)
+        others_take(waiting, clock, 0.0)
+        clock.now += 3 * MILLISECOND
+        waiting.note_own()
+        assert waiting.patience() == 3 * MILLISECOND
+        clock.now += 2 * MILLISECOND
+        waiting.start()
+        assert waiting.due(others=False) == 0
+        waiting.note_own()
+        assert waiting.patience() == MILLISECOND
+        clock.now += 2 * MILLISECOND
+        waiting.start()
+        assert waiting.due(others=False) == LOT
+        waiting.note_own()
+        assert waiting.patience() == 0.0
+
+    def test_is_waited_for_by_nobody_where_others_are_at_rest(self, waiting, clock):
+        others_take(waiting, clock, 0.0)
+        clock.now += REST_SECONDS
+        waiting.note_own()
+        assert waiting.patience() == 0.0
+
+    @pytest.mark.parametrize(
+        "cost",
+        [MILLISECOND / 64, MILLISECOND / 4, MILLISECOND, 1.5 * REST_SECONDS / LOT],
+    )
     def test_is_kept_while_others_have_work_for_all_of_the_time(
         self, waiting, clock, cost
     ):
@@ -112,7 +138,7 @@ class TestTheirShare:
         told = []
         many = [Demoted(Recorder(told, clock, cost), waiting) for _ in range(8 * LOT)]
         begun = clock.now
-        for _ in range(1000):
+        for _ in range(4000):
             waiting.note_own()
             others_take(waiting, clock, 2 * MILLISECOND)
             for each in many:
@@ -132,12 +158,11 @@ class TestTheirShare:
         others_take(waiting, clock, 0.0)
         assert waiting.due(others=True) == 0
 
-    def test_waiting_for_the_kernel_is_nobodys_time(self, waiting, clock):
-        others_take(waiting, clock, MILLISECOND)
+    def test_is_nothing_of_the_time_in_which_nobody_waited(self, waiting, clock):
         waiting.note_own()
         clock.now += 10.0
         others_take(waiting, clock, 0.0)
-        assert waiting.due(others=True) == LOT
+        assert waiting.due(others=True) == 0
 
     def test_comes_again_however_much_one_lot_took(self, waiting, clock):
         clock.now += 1000 * MOST_OWED

@@ -25,6 +25,8 @@ cdef class Waiting:
     cdef double _others_until
     cdef double _since
 
+    cpdef double patience(self) except -1
+    @cython.locals(now=double)
     cpdef start(self)
     @cython.locals(now=double, earned=double)
     cpdef note_others(self)

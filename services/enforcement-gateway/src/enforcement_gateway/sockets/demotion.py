@@ -1,8 +1,8 @@
 """Connections that wait while others are served: their last request was refused.
 
 A multilevel feedback queue with two levels (ADR 47). Whoever was refused is demoted,
-and heard when nobody else has anything to say, or else for a share of the time, in the
-order in which they came. Whoever is admitted is promoted.
+and heard for a share of the time, and of what others leave for half, in the order in
+which they came. Whoever is admitted is promoted.
 """
 
 from collections import deque
@@ -17,10 +17,10 @@ so much is left to whoever is refused and comes back with a better token."""
 LOT = 16
 """Connections that are heard before others have their turn: half a millisecond."""
 
-LOT_AT_REST = 512
+LOT_AT_REST = 64
 """The same, while nobody else has come for `REST_SECONDS`."""
 
-REST_SECONDS = 0.005
+REST_SECONDS = 0.05
 
 MOST_SAVED = 0.005
 """Seconds of theirs that were not used and are kept for them."""
@@ -60,8 +60,9 @@ class Waiting:
     """Those who are demoted and have something to say, and the time that is theirs.
 
     `queue` is in the order in which the kernel told of them, and `told` how many times
-    it did since `start`. Their balance grows while others are heard; all else that the
-    loop does counts against it, for it is theirs, as most signatures are, or little.
+    it did since `start`. Their balance grows while others are heard or waited for; all
+    else that the loop does counts against it, for it is theirs, as most signatures are,
+    or little.
     """
 
     __slots__ = ("_balance", "_clock", "_others_until", "_since", "queue", "told")
@@ -75,10 +76,23 @@ class Waiting:
         self._others_until = 0.0  # the time when they count as being at rest
         self._since = clock()
 
+    def patience(self) -> float:
+        """Seconds for which others are waited for, though one of these is at hand.
+
+        Who was let in is mostly back within less: to hear a lot in each gap would take
+        from them what they can use.
+        """
+        if self._since >= self._others_until:
+            return 0.0
+        return max(-self._balance, 0.0)
+
     def start(self) -> None:
-        """The kernel is about to be heard. What it was waited for is nobody's time."""
+        """The kernel is about to be heard, for which it was waited until now."""
+        now = self._clock()
+        if self.queue:
+            self._balance = min(self._balance + now - self._since, MOST_SAVED)
         self.told = 0
-        self._since = self._clock()
+        self._since = now
 
     def note_others(self) -> None:
         """Others were heard since `start`."""
@@ -96,12 +110,10 @@ class Waiting:
 
     def due(self, *, others: bool) -> int:
         """How many may be heard now at most; `others`: of all else some had to be."""
-        if others:
-            return LOT if self._balance > 0.0 else 0
-        if self._since < self._others_until:
-            return LOT
-        self._balance = 0.0
-        return LOT_AT_REST
+        if not others and self._since >= self._others_until:
+            self._balance = 0.0
+            return LOT_AT_REST
+        return LOT if self._balance > 0.0 else 0
 
     def hear(self, most: int) -> None:
         """As many of them as there are, or as that."""

@@ -77,7 +77,8 @@ class Readiness:
             self._flush()
             timeout = 0
         if waiting.queue:
-            timeout = 0
+            patience = waiting.patience()
+            timeout = patience if timeout is None else min(timeout, patience)
         told = self._epoll.poll(-1 if timeout is None else timeout, MOST_AT_ONCE)
         waiting.start()
         heard = 0

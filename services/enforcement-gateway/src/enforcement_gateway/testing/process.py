@@ -183,7 +183,10 @@ class GatewayProcess:
 
     async def ask(self, write_key: str, token: str | None = None) -> Message:
         """The answer to one batch, on a connection of its own."""
-        client = await RawClient.connect(self.port)
+        try:
+            client = await RawClient.connect(self.port)
+        except ConnectionRefusedError:
+            raise AssertionError((self.port, self.runs, self.output[-20:])) from None
         try:
             return await client.ask(batch(write_key, token))
         finally:

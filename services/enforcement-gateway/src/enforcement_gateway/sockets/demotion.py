@@ -21,6 +21,7 @@ LOT_AT_REST = 64
 """The same, while nobody else has come for `REST_SECONDS`."""
 
 REST_SECONDS = 0.05
+"""Without others, until those who are demoted have all of the time."""
 
 MOST_SAVED = 0.005
 """Seconds of theirs that were not used and are kept for them."""
@@ -73,7 +74,7 @@ class Waiting:
         self.told = 0
         self._clock = clock
         self._balance = 0.0
-        self._others_until = 0.0  # the time when they count as being at rest
+        self._others_until = 0.0  # from then on they count as being at rest
         self._since = clock()
 
     def patience(self) -> float:

@@ -293,6 +293,18 @@ def waiting_for(
     return waiting.heard
 
 
+def read_when_told(view: FoldedView) -> tuple[list[int], asyncio.Semaphore]:
+    """What readings of its logs have begun, and what each of them waits for."""
+    begun, going_on = [], asyncio.Semaphore(0)
+
+    async def refresh() -> None:
+        begun.append(len(begun))
+        await going_on.acquire()
+
+    view.refresh = refresh
+    return begun, going_on
+
+
 class TestConfirmed:
     """The view is read after the request arrived, before it hears an unknown."""
 
@@ -337,13 +349,7 @@ class TestConfirmed:
 
     async def test_all_who_come_during_a_reading_share_the_next(self, view) -> None:
         """The one under way began before they came, so it is of no use to them."""
-        begun, going_on = [], asyncio.Semaphore(0)
-
-        async def refresh() -> None:
-            begun.append(len(begun))
-            await going_on.acquire()
-
-        view.refresh = refresh
+        begun, going_on = read_when_told(view)
         gate = gate_of(view)
         first = waiting_for(gate)
         while not begun:
@@ -361,13 +367,7 @@ class TestConfirmed:
 
     async def test_who_comes_as_soon_as_it_was_told_shares_that_one(self, view) -> None:
         """As those of a flood do, who come back at once."""
-        begun, going_on = [], asyncio.Semaphore(0)
-
-        async def refresh() -> None:
-            begun.append(len(begun))
-            await going_on.acquire()
-
-        view.refresh = refresh
+        begun, going_on = read_when_told(view)
         gate = gate_of(view)
         back: list[asyncio.Future[bool]] = []
 

@@ -246,6 +246,10 @@ class TestHeadsInARow:
             # Another length after the same token, and the same after another.
             (FIRST.replace(b" 12\r\n", b" 7\r\n"), FIRST),
             (FIRST.replace(TOKEN, b"x"), FIRST.replace(b" 12\r\n", b" 7\r\n")),
+            # Another length each time, and then another token, or no end.
+            (FIRST.replace(b" 12\r\n", b" 7\r\n"), FIRST.replace(b" 12", b" 345")),
+            (FIRST.replace(b" 12\r\n", b" 7\r\n"), FIRST.replace(TOKEN, ALIKE)),
+            (FIRST.replace(b" 12\r\n", b" 7\r\n"), FIRST.replace(b" 12", b" 345")[:-1]),
             # Another token as long, verified or not, and the last one once more.
             (FIRST.replace(TOKEN, ALIKE), FIRST),
             (FIRST.replace(TOKEN, TOKEN[:-1] + b"d"), FIRST),

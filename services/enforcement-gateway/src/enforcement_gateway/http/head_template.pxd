@@ -39,6 +39,8 @@ cdef class HeadTemplate:
     cdef Py_ssize_t _token_end
     cdef readonly Py_ssize_t body_at
     cdef bint _repeats
+    cdef bytes _start
+    cdef Py_ssize_t _start_size
     cdef bytes _whole
     cdef public bint refuses
 
@@ -48,7 +50,7 @@ cdef class HeadTemplate:
     )
     cpdef list tokens_of(self, tuple requests)
 
-    @cython.locals(at=Py_ssize_t, start=Py_ssize_t, end=Py_ssize_t)
+    @cython.locals(at=Py_ssize_t, start=Py_ssize_t, end=Py_ssize_t, digits=bytes)
     cpdef Py_ssize_t fit(self, bytes data, KnownTokens sound) except -1
 
     @cython.locals(

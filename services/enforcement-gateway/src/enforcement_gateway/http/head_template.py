@@ -76,6 +76,8 @@ class HeadTemplate:
         "_repeats",
         "_rest",
         "_rest_size",
+        "_start",
+        "_start_size",
         "_token_end",
         "_varies",
         "_whole",
@@ -138,9 +140,11 @@ class HeadTemplate:
         self._token_end = 0
         self._rest = b""
         self._rest_size = self.body_at = 0
-        # Whether the last one had the token of the one before; then, all of it.
+        # Whether the last one had the token of the one before; then, all up to its
+        # length, and all of it, unless its length was another.
         self._repeats = False
-        self._whole = b""
+        self._start = self._whole = b""
+        self._start_size = 0
 
     @property
     def make(self) -> tuple[object, ...]:
@@ -188,6 +192,14 @@ class HeadTemplate:
         if self._whole and pieces.begins(data, self._whole, 0):
             return self.body_at
         end = self._token_end
+        if self._start and pieces.begins(data, self._start, 0):
+            digits = self.digits
+            if not self._read_length(data, self._start_size):
+                return 0
+            at = self.body_at if pieces.begins(data, self._rest, end) else 0
+            if self.digits is digits:
+                self._whole = data[:at]
+            return at
         if not end or not pieces.begins(data, self._lead, 0):
             return self._fit_anew(data, sound)
         if pieces.begins(data, self._rest, end):
@@ -202,6 +214,8 @@ class HeadTemplate:
         if not at or not self._take(data, start, end, sound):
             return 0
         if self._repeats:
+            self._start_size = end + self._middle_size
+            self._start = data[: self._start_size]
             self._whole = data[:at]
         return at
 
@@ -296,7 +310,7 @@ class HeadTemplate:
         self.token = token
         self.known = known
         self._repeats = False
-        self._whole = b""
+        self._start = self._whole = b""
         return True
 
 

@@ -16,7 +16,12 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from enforcement_gateway.sockets import listener as listeners
-from enforcement_gateway.sockets.demotion import LOT, LOT_AT_REST, REST_SECONDS, SHARE
+from enforcement_gateway.sockets.demotion import (
+    LOT,
+    LOT_AT_REST,
+    REST_SECONDS,
+    SHARE,
+)
 from enforcement_gateway.sockets.kernel import READ_SIZE
 from enforcement_gateway.sockets.loop import Loop, running_loop
 from enforcement_gateway.sockets.readiness import Readiness
@@ -379,6 +384,114 @@ class TestTheShareOfWhoIsDemoted:
         self.readiness.forget(ours.fileno())
         ours.close()
         other.close()
+
+
+class TestALotAtRest:
+    """Those who are demoted, while nobody else has come for a while."""
+
+    @pytest.fixture
+    def clock(self):
+        return Clock()
+
+    @pytest.fixture
+    def readiness(self, clock):
+        readiness = Readiness(clock)
+        yield readiness
+        readiness.close()
+
+    @pytest.fixture
+    def demoted(self, clock, readiness):
+        """More of them than are heard at once, and what each has to say it with."""
+        ones = []
+
+        class One(Watched):
+            seconds = 1 / 1024 / LOT_AT_REST  # and sums of it are exact
+
+            def __init__(self):
+                self.ours, self.theirs = socket.socketpair()
+                self.watch()
+                readiness.demote(self.ours.fileno(), self)
+
+            def watch(self):
+                edges = select.EPOLLIN | select.EPOLLET
+                readiness.watch(self.ours.fileno(), self, edges)
+
+            def on_ready(self, events):
+                assert events == select.EPOLLIN
+                assert turn_of_loop.is_under_way
+                turn_of_loop.put_off(lambda: readiness.written.append(self))
+                clock.now += self.seconds
+
+            def flush(self):
+                assert not turn_of_loop.is_under_way
+                told.append(self)
+
+        told = []
+        ones += [One() for _ in range(LOT_AT_REST + 2)]
+        yield ones, told
+        for one in ones:
+            one.ours.close()
+            one.theirs.close()
+
+    def say(self, *ones):
+        for one in ones:
+            one.theirs.send(b"now")
+
+    def test_is_heard_in_the_order_in_which_they_came(self, readiness, demoted):
+        (*ones, last, behind), told = demoted
+        for _ in range(2):
+            self.say(*ones)
+            readiness.select(0)
+            assert told == ones
+            told.clear()
+        self.say(*ones, last)
+        readiness.select(0)
+        assert told == ones
+        self.say(behind)
+        while len(told) < LOT_AT_REST + 2:
+            readiness.select(None)
+        assert told == [*ones, last, behind]
+
+    def test_is_not_heard_before_others_who_come_with_it(self, readiness, demoted):
+        (one, another, promoted, *_), told = demoted
+        readiness.promote(promoted.ours.fileno(), promoted)
+        self.say(one, another, promoted)
+        readiness.select(0)
+        assert told == [promoted, one, another]
+
+    def test_is_not_owed_but_for_the_last(self, readiness, demoted):
+        (promoted, *_, one, another), told = demoted
+        readiness.promote(promoted.ours.fileno(), promoted)
+        for _ in range(8):
+            self.say(one)
+            readiness.select(0)
+        told.clear()
+        promoted.seconds = 4 * one.seconds  # of which they get a third
+        self.say(promoted, another)
+        readiness.select(0)
+        assert told == [promoted, another]
+
+    def test_is_smaller_while_others_are_not_at_rest(self, readiness, demoted):
+        (promoted, *ones, _, _), told = demoted
+        readiness.promote(promoted.ours.fileno(), promoted)
+        self.say(promoted)
+        readiness.select(0)
+        self.say(*ones)
+        readiness.select(0)
+        assert told == [promoted, *ones[:LOT]]
+
+    def test_has_nobody_in_it_who_was_forgotten(self, readiness, demoted):
+        (one, another, *_), told = demoted
+        readiness.forget(one.ours.fileno())
+        descriptor = one.ours.fileno()
+        one.ours.close()
+        one.theirs.close()
+        one.ours, one.theirs = socket.socketpair()
+        assert one.ours.fileno() == descriptor
+        one.watch()
+        self.say(another, one)
+        readiness.select(0)
+        assert told == [one, another]
 
 
 class TestReading:

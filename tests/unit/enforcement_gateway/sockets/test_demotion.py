@@ -109,23 +109,34 @@ class TestTheirShare:
         others_take(waiting, clock, 0.0)
         clock.now += 3 * MILLISECOND
         waiting.note_own()
-        assert waiting.patience() == 3 * MILLISECOND
+        assert waiting.patience(None) == 3 * MILLISECOND
+        for shorter in (0, MILLISECOND):  # the loop has other work then
+            assert waiting.patience(shorter) == shorter
+        assert waiting.patience(4 * MILLISECOND) == 3 * MILLISECOND
         clock.now += 2 * MILLISECOND
         waiting.start()
         assert waiting.due(others=False) == 0
         waiting.note_own()
-        assert waiting.patience() == MILLISECOND
+        assert waiting.patience(None) == MILLISECOND
         clock.now += 2 * MILLISECOND
         waiting.start()
         assert waiting.due(others=False) == LOT
         waiting.note_own()
-        assert waiting.patience() == 0.0
+        assert waiting.patience(None) == 0.0
 
     def test_is_waited_for_by_nobody_where_others_are_at_rest(self, waiting, clock):
+        Demoted(Recorder([], clock), waiting).on_ready(1)
         others_take(waiting, clock, 0.0)
         clock.now += REST_SECONDS
         waiting.note_own()
-        assert waiting.patience() == 0.0
+        assert waiting.patience(None) == 0.0
+
+    def test_is_for_those_who_wait(self, waiting, clock):
+        clock.now += MILLISECOND
+        waiting.note_own()
+        others_take(waiting, clock, 0.0)
+        for timeout in (None, 0, 1.0):
+            assert waiting.patience(timeout) == timeout
 
     @pytest.mark.parametrize(
         "cost",

@@ -25,7 +25,8 @@ cdef class Waiting:
     cdef double _others_until
     cdef double _since
 
-    cpdef double patience(self) except -1
+    @cython.locals(for_others=double)
+    cpdef patience(self, timeout)
     @cython.locals(now=double)
     cpdef start(self)
     @cython.locals(now=double, earned=double)

@@ -77,15 +77,18 @@ class Waiting:
         self._others_until = 0.0  # from then on they count as being at rest
         self._since = clock()
 
-    def patience(self) -> float:
-        """Seconds for which others are waited for, though one of these is at hand.
+    def patience(self, timeout: float | None) -> float | None:
+        """Seconds for which the kernel is waited for: `timeout`, or less for these.
 
         Who was let in is mostly back within less: to hear a lot in each gap would take
         from them what they can use.
         """
-        if self._since >= self._others_until:
-            return 0.0
-        return max(-self._balance, 0.0)
+        if not self.queue:
+            return timeout
+        for_others = 0.0
+        if self._since < self._others_until:
+            for_others = max(-self._balance, 0.0)
+        return for_others if timeout is None else min(timeout, for_others)
 
     def start(self) -> None:
         """The kernel is about to be heard, for which it was waited until now."""

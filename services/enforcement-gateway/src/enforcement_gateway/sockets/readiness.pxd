@@ -11,6 +11,7 @@ cdef class Readiness:
     cdef object _others
     cdef int _others_descriptor
     cdef dict _watched
+    cdef dict _demoted
     cdef Turn _turn
     cdef Waiting _waiting
     cdef readonly list written
@@ -20,6 +21,8 @@ cdef class Readiness:
 
     cpdef demote(self, int descriptor, Watched watched)
     cpdef promote(self, int descriptor, Watched watched)
+    @cython.locals(lot=list, watched=Watched, events=long)
+    cdef bint _hear_at_once(self, list told) except -1
     cdef _hear_demoted(self, Py_ssize_t most)
 
     @cython.locals(waiting=Waiting, heard=Py_ssize_t, most=Py_ssize_t, told=list, by_descriptor=dict, watched=Watched, descriptor=int, events=long)

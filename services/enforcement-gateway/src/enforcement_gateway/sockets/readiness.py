@@ -8,6 +8,7 @@ import select
 import selectors
 import time
 from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import Any
 
 from enforcement_gateway.sockets.demotion import Demoted, Waiting
@@ -16,6 +17,8 @@ from enforcement_gateway.turns import turn
 
 MOST_AT_ONCE = 512
 """Descriptors that are told before the loop comes to its other work."""
+
+_DESCRIPTOR = itemgetter(0)
 
 
 class Readiness:
@@ -26,6 +29,7 @@ class Readiness:
     """
 
     __slots__ = (
+        "_demoted",
         "_epoll",
         "_others",
         "_others_descriptor",
@@ -43,6 +47,7 @@ class Readiness:
         self._epoll.register(self._others_descriptor, select.EPOLLIN)
         self._turn = turn
         self._watched: dict[int, Watched] = {}
+        self._demoted: dict[int, Watched] = {}  # those of them who are, themselves
         self._waiting = Waiting(clock)
         self.written: list[Watched] = []  # always the same one: each of them adds to it
 
@@ -54,15 +59,18 @@ class Readiness:
     def forget(self, descriptor: int) -> None:
         """Tell it no more, not even what the kernel has said already."""
         if self._watched.pop(descriptor, None) is not None:
+            self._demoted.pop(descriptor, None)
             self._epoll.unregister(descriptor)
 
     def demote(self, descriptor: int, watched: Watched) -> None:
         """Tell it when nobody else has to be told, or for a share of the time."""
         self._watched[descriptor] = Demoted(watched, self._waiting)
+        self._demoted[descriptor] = watched
 
     def promote(self, descriptor: int, watched: Watched) -> None:
         """Tell it as all others again, and still what it was to be told before."""
         self._watched[descriptor] = watched
+        self._demoted.pop(descriptor, None)
 
     # --- asked by the loop ---
 
@@ -76,11 +84,11 @@ class Readiness:
         if self.written:  # by a task; what that leads to must not wait for the kernel
             self._flush()
             timeout = 0
-        if waiting.queue:
-            patience = waiting.patience()
-            timeout = patience if timeout is None else min(timeout, patience)
+        timeout = waiting.patience(timeout)
         told = self._epoll.poll(-1 if timeout is None else timeout, MOST_AT_ONCE)
         waiting.start()
+        if self._demoted and not waiting.queue and self._hear_at_once(told):
+            return others
         heard = 0
         by_descriptor = self._watched
         self._turn.begin()
@@ -109,6 +117,27 @@ class Readiness:
                 break
             waiting.note_own()  # there may be time left for one more lot
         return others
+
+    def _hear_at_once(self, told: list[tuple[int, int]]) -> bool:
+        """Hear those who are demoted, if none of them has to wait.
+
+        False if others have come with them, or if they may not all be heard now.
+        """
+        try:
+            lot = [*map(self._demoted.__getitem__, map(_DESCRIPTOR, told))]
+        except KeyError:
+            return False
+        if len(lot) > self._waiting.due(others=False):
+            return False
+        self._turn.begin()
+        try:
+            for watched, (_, events) in zip(lot, told, strict=True):
+                watched.on_ready(events)
+        finally:
+            self._turn.end()
+        if self.written:
+            self._flush()
+        return True
 
     def _hear_demoted(self, most: int) -> None:
         """In a turn of their own: those before have their answers already."""

@@ -30,6 +30,7 @@ HOT_PATH = (
     "http.plans",
     "http.protocol",
     "http.refusal_log",
+    "http.regulars",
     "http.responses",
     "http.server",
     "http.strangers",

@@ -31,8 +31,17 @@ cdef class Gate:
 
     @cython.locals(known=KnownToken)
     cpdef decide(self, asked)
-    @cython.locals(view=View, grounds=Grounds, wall=double)
     cpdef bint admits_plainly(self, KnownToken token, str write_key) except -1
+    @cython.locals(
+        view=View,
+        grounds=Grounds,
+        demand=Demand,
+        each=tuple,
+        token=KnownToken,
+        admitted=list,
+        wall=double,
+    )
+    cpdef list admitted_among(self, list asking)
     @cython.locals(view=View, wall=double)
     cpdef _decide(self, asked)
     cpdef refuses(self, token, bytes body)

@@ -5,7 +5,7 @@ something is unknown, the caller has `Gate.confirm` read the logs, and decides a
 """
 
 from collections.abc import Mapping
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from enforcement_gateway import clocks
 from enforcement_gateway.body.last_write_key import last_write_keys
@@ -43,6 +43,10 @@ Question: TypeAlias = tuple[bytes | VerifiedAccessToken | Reason, bytes, int]
 
 Look: TypeAlias = Reason | UnverifiedAccessToken | KnownToken | None
 """What a first look says: why not, whose signature is missing, who may be let in."""
+
+
+AskingT = TypeVar("AskingT", bound=tuple[Any, ...])
+"""Who may be let in: a `KnownToken`, a write key, and whatever goes with them."""
 
 
 class Asked(Protocol):
@@ -152,16 +156,27 @@ class Gate:
 
         Else nothing is known yet: `decide` finds out.
         """
+        return bool(self.admitted_among([(token, write_key)]))
+
+    def admitted_among(self, asking: list[AskingT]) -> list[AskingT]:
+        """Those who are an everyday yes, by the token and write key they begin with.
+
+        Of the others nothing is known yet: `decide` finds out.
+        """
         view = self._view
         view.look()
         grounds = self._grounds
         if grounds is None or not grounds.of(view.registry, view.tokens):
             grounds = self._grounds = Grounds(view.registry, view.tokens)
-        if not admits_plainly(token, write_key, grounds, self._to_track):
-            return False
+        demand = self._to_track
+        admitted = [
+            each for each in asking if admits_plainly(each[0], each[1], grounds, demand)
+        ]
         # The clocks after the view was read, never before.
         wall = clocks.wall()
-        return token.is_plainly_timely(wall) and view.fresh_at(clocks.boottime(), wall)
+        if not view.fresh_at(clocks.boottime(), wall):
+            return []
+        return [each for each in admitted if each[0].is_plainly_timely(wall)]
 
     def _decide(self, asked: Asked) -> Admit | Deny:
         """By the whole of the rules."""

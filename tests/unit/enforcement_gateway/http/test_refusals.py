@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from itertools import cycle
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import event, given, settings
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from enforcement_gateway.body.last_write_key import MAX_TAIL
 from enforcement_gateway.counters import Counters
-from enforcement_gateway.domain.authorization import Admit, Deny, KnownToken
+from enforcement_gateway.domain.authorization import Admit, Deny
 from enforcement_gateway.domain.denials import Reason
 from enforcement_gateway.gate import Asked, Gate, Question
 from enforcement_gateway.http import exchange, refusal_log
@@ -126,6 +126,9 @@ class TellingPool(Pool):
     def send(self, request: bytes, answers: object) -> None:
         del answers
         self.forwarded.append(request)
+
+    def send_each(self, requests: list[tuple[bytes, object]]) -> None:
+        self.forwarded += [request for request, _ in requests]
 
 
 @contextmanager
@@ -999,11 +1002,10 @@ class AdmittingGate(Gate):
         self.token = token
         self.has_fault = False
 
-    def admits_plainly(self, token: KnownToken, write_key: str) -> bool:
-        del write_key
+    def admitted_among(self, asking: list[Any]) -> list[Any]:
         if self.has_fault:
             raise RuntimeError
-        return token.text == self.token
+        return [each for each in asking if each[0].text == self.token]
 
 
 class TestLikeTheLast:

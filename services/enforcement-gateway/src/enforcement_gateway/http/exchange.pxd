@@ -2,17 +2,16 @@
 from enforcement_gateway.body.write_keys cimport read_write_keys_quickly
 from enforcement_gateway.http.head_template cimport HeadTemplate
 from enforcement_gateway.http.plans cimport Plan
+from enforcement_gateway.http.regulars cimport Regular
 from enforcement_gateway.http.server cimport Server
-from enforcement_gateway.http.strangers cimport Stranger
 from enforcement_gateway.upstream.answers cimport Answers, KnownHead
 from enforcement_gateway.upstream.forwarding cimport Outline
 
 
-cdef class Connection(Stranger):
+cdef class Connection(Regular):
     cdef public bint is_congested
 
     cpdef demote(self)
-    cpdef promote(self)
     cpdef answer(self, bytes answer, bint close)
     cpdef continue_answer(self, bytes piece)
     cpdef break_answer(self)

@@ -19,6 +19,7 @@ from enforcement_gateway.domain.denials import DENIALS, Reason, Refused
 from enforcement_gateway.gate import write_keys_of
 from enforcement_gateway.http.head_template import HeadTemplate
 from enforcement_gateway.http.plans import Plan
+from enforcement_gateway.http.regulars import Regular
 from enforcement_gateway.http.responses import (
     PreparedDenial,
     dates,
@@ -27,7 +28,6 @@ from enforcement_gateway.http.responses import (
 )
 from enforcement_gateway.http.routes import SCOPES, Door
 from enforcement_gateway.http.server import Server
-from enforcement_gateway.http.strangers import Stranger
 from enforcement_gateway.upstream.answers import (
     AnswerHead,
     Answers,
@@ -53,7 +53,7 @@ _PREFLIGHT = b"access-control-request-method:"
 _EVERYWHERE = b"GET, POST, OPTIONS"
 
 
-class Connection(Stranger):
+class Connection(Regular):
     """Where the answer goes. A class to inherit from, as `Answers` is.
 
     It waits for answers itself, too: for those to requests that need no exchange.
@@ -66,10 +66,6 @@ class Connection(Stranger):
 
     def demote(self) -> None:
         """What it asked was refused: others are heard before it (ADR 47)."""
-        raise NotImplementedError
-
-    def promote(self) -> None:
-        """What it asked was let in: it is heard as all others."""
         raise NotImplementedError
 
     def answer(self, answer: bytes, close: bool) -> None:

@@ -7,14 +7,15 @@ from enforcement_gateway.domain.authorization cimport KnownToken
 from enforcement_gateway.http.exchange cimport Connection, Exchange
 from enforcement_gateway.http.head_template cimport HeadTemplate
 from enforcement_gateway.http.plans cimport Plan
+from enforcement_gateway.http.regulars cimport Regulars
 from enforcement_gateway.http.server cimport Server
 from enforcement_gateway.http.strangers cimport Strangers
 from enforcement_gateway.sockets.transport cimport SocketTransport, own_or_none
 from enforcement_gateway.upstream.answers cimport KnownHead
-from enforcement_gateway.upstream.pool cimport Pool
 
 cdef int _HEAD, _LENGTH, _CHUNKS, _BUSY, _LINGER, _CLOSED
 cdef double _FOREVER
+cdef Py_ssize_t _LARGE
 
 
 cdef class ServerConnection(Connection):
@@ -36,7 +37,6 @@ cdef class ServerConnection(Connection):
     cdef bint _paused
     cdef bint _ended
     cdef bint _in_head
-    cdef readonly bint _is_demoted
     cdef bint _skipped_line
     cdef readonly object _transport
     cdef public double deadline
@@ -56,17 +56,17 @@ cdef class ServerConnection(Connection):
     cpdef _begin_body(self, HeadTemplate template, bytes start)
     @cython.locals(
         server=Server,
-        counters=Counters,
         plan=Plan,
         readable=bytes,
         write_keys=tuple,
         known=KnownToken,
-        pool=Pool,
         request_id=bytes,
-        request=bytes,
+        forwarded=bytes,
+        regulars=Regulars,
+        asking=list,
         exchange=Exchange,
     )
-    cpdef _pass_on(self, HeadTemplate template, bytes body)
+    cpdef _pass_on(self, HeadTemplate template, bytes request, bytes body)
     @cython.locals(own=SocketTransport)
     cpdef bint turn_away(self, bytes answer, double idle_until) except -1
     cpdef read_alone(self, bytes request)
@@ -78,6 +78,8 @@ cdef class ServerConnection(Connection):
         exchange=Exchange,
     )
     cpdef look_closer(self, bytes request_id, tuple question, look)
+    @cython.locals(server=Server, template=HeadTemplate, body=bytes, exchange=Exchange)
+    cpdef take_up(self, bytes request, inflated)
     cpdef break_off(self, fault, bytes request_id=*)
     cpdef Exchange _open_exchange(self, Plan plan, HeadTemplate template=*)
     cpdef Exchange _taken_up(self)

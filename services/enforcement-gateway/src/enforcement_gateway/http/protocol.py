@@ -22,6 +22,7 @@ from enforcement_gateway.http.responses import CONTINUE, denial
 from enforcement_gateway.http.server import LINGER_SECONDS, Server
 from enforcement_gateway.sockets.transport import SocketTransport, own_or_none
 from enforcement_gateway.upstream.answers import AnswerHead, AnswerSource, KnownHead
+from enforcement_gateway.upstream.pool import MAX_PUT_OFF
 from tollgate.oauth.access_tokens import UnverifiedAccessToken
 
 MAX_PIPELINED = 64 * 1024
@@ -44,6 +45,7 @@ PATIENCE_WITH_TEMPLATES = 8
 
 # Where a connection is. Plain numbers, because they are compared at every read.
 _HEAD, _LENGTH, _CHUNKS, _BUSY, _LINGER, _CLOSED = range(6)
+_LARGE = MAX_PUT_OFF
 _INCOMPLETE = (_HEAD, _LENGTH, _CHUNKS)
 
 
@@ -63,7 +65,6 @@ class ServerConnection(Connection):
         "_exchange",
         "_held",
         "_in_head",
-        "_is_demoted",
         "_left",
         "_limits",
         "_lingered",
@@ -101,7 +102,7 @@ class ServerConnection(Connection):
         self._in_head = False
         self._skipped_line = False
         self.is_congested = False
-        self._is_demoted = False
+        self.is_demoted = False
         self.deadline = _FOREVER
 
     # --- asyncio ---
@@ -134,7 +135,7 @@ class ServerConnection(Connection):
                 template = self._template = self._server.templates.last_of(self.peer)
             if template is not None:
                 server = self._server
-                if self._is_demoted and template.refuses:
+                if self.is_demoted and template.refuses:
                     self._state = _BUSY
                     strangers = server.strangers
                     if strangers.unread:
@@ -160,7 +161,7 @@ class ServerConnection(Connection):
                         server.strangers.ask((token, data, at), self, template)
                     else:
                         octets = data  # a pointer in C, where a slice is a plain copy
-                        self._pass_on(template, octets[at : at + length])
+                        self._pass_on(template, data, octets[at : at + length])
                     return
         elif state == _LINGER:
             self._lingered += len(data)
@@ -307,7 +308,7 @@ class ServerConnection(Connection):
         self._skipped_line = False
         self._patience = PATIENCE_WITH_TEMPLATES
         self._state = _HEAD
-        if not self._is_demoted:
+        if not self.is_demoted:
             self.demote()
         own = self._own_transport
         if own is not None:
@@ -353,6 +354,21 @@ class ServerConnection(Connection):
         exchange.token = shown
         exchange.run_plain(request[body_at:], look)
 
+    def take_up(self, request: bytes, inflated: bytes | None) -> None:
+        if self._state == _CLOSED:
+            return  # the client left
+        server, template = self._server, self._template
+        assert template is not None  # noqa: S101 - it does not change while busy
+        # Other heads may have filled its holes since.
+        body = request[template.fit(request, server.gate.remembered) :]
+        self._exchange = exchange = Exchange(
+            server, self, template.plan, self._request_id, template
+        )
+        if inflated is None:
+            exchange.run(body)
+        else:
+            exchange.go_on_reading(body, inflated)
+
     def break_off(self, fault: Exception, request_id: bytes = b"") -> None:
         tell_of_fault(request_id or self._request_id, fault)
         if self._state != _CLOSED:
@@ -361,14 +377,14 @@ class ServerConnection(Connection):
     # --- used by the exchange ---
 
     def demote(self) -> None:
-        if not self._is_demoted:
-            self._is_demoted = True
+        if not self.is_demoted:
+            self.is_demoted = True
             if self._own_transport is not None:
                 self._own_transport.demote()
 
     def promote(self) -> None:
-        if self._is_demoted:
-            self._is_demoted = False
+        if self.is_demoted:
+            self.is_demoted = False
             if self._own_transport is not None:
                 self._own_transport.promote()
 
@@ -485,18 +501,19 @@ class ServerConnection(Connection):
         if start:
             self._advance()
 
-    def _pass_on(self, template: HeadTemplate, body: bytes) -> None:
+    def _pass_on(self, template: HeadTemplate, request: bytes, body: bytes) -> None:
         """A whole request, whose head fits: forward it, if it is plainly admitted.
 
-        The everyday way: what an exchange would do, with nothing made that is not sent.
+        The everyday way: what an exchange would do, with nothing made that is not sent,
+        and for all that come in one turn of the loop together (`http.regulars`).
         """
         self._skipped_line = False
         self._state = _BUSY
         plan = template.plan
-        pool, known = template.pool, template.known
+        known = template.known
         inflation: Inflation | None = None
         readable = body
-        if pool is not None and known is not None:
+        if template.pool is not None and known is not None:
             server = self._server
             if plan.inflates:
                 limit = self._limits.inflated
@@ -507,25 +524,25 @@ class ServerConnection(Connection):
                     inflation = Inflation(body, limit)
                     readable = _inflated_in_a_slice(inflation)
             write_keys = read_write_keys_quickly(readable)
-            if (
-                write_keys is not None
-                and len(write_keys) == 1
-                and server.gate.admits_plainly(known, write_keys[0])
-            ):
-                counters = server.counters
-                counters.requests += 1
-                counters.admitted += 1
-                if self._is_demoted:
-                    self.promote()
+            if write_keys is not None and len(write_keys) == 1:
                 request_id = self._request_id = next(server.request_ids)
-                request = template.outline.filled(
+                forwarded = template.outline.filled(
                     known.client_id_octets,
                     request_id,
                     template.digits,
                     body,
                     template.values,
                 )
-                pool.send(request, self)
+                inflated = readable if plan.inflates else None
+                regulars = server.regulars
+                asking = regulars.asking
+                asking.append(
+                    (known, write_keys[0], self, forwarded, request, inflated)
+                )
+                if len(body) > _LARGE:
+                    regulars.serve()
+                elif len(asking) == 1:  # those behind it are served when it is
+                    regulars.come()
                 return
         exchange = self._open_exchange(plan, template)
         if inflation is not None:

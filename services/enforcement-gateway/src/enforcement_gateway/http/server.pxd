@@ -4,6 +4,7 @@ import cython
 from enforcement_gateway.counters cimport Counters
 from enforcement_gateway.gate cimport Gate
 from enforcement_gateway.http.refusal_log cimport RefusalLog
+from enforcement_gateway.http.regulars cimport Regulars
 from enforcement_gateway.http.strangers cimport Strangers
 
 cdef tuple _DIGITS
@@ -25,6 +26,7 @@ cdef class Server:
     cdef readonly object reader
     cdef readonly RefusalLog refusals
     cdef readonly object signatures
+    cdef readonly Regulars regulars
     cdef readonly Strangers strangers
     cdef readonly object templates
     cdef object _trusted_proxies

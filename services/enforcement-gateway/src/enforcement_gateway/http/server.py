@@ -17,6 +17,7 @@ from enforcement_gateway.counters import Counters
 from enforcement_gateway.gate import Gate
 from enforcement_gateway.http.head_template import Templates
 from enforcement_gateway.http.refusal_log import RefusalLog
+from enforcement_gateway.http.regulars import Regulars
 from enforcement_gateway.http.routes import Door
 from enforcement_gateway.http.strangers import Strangers
 from enforcement_gateway.upstream.forwarding import Peer, UpstreamAuthorization
@@ -84,6 +85,7 @@ class Server:
         "max_body",
         "reader",
         "refusals",
+        "regulars",
         "request_ids",
         "signatures",
         "strangers",
@@ -120,6 +122,7 @@ class Server:
         self._trusted_proxies = trusted_proxies
         self._prefix = secrets.token_hex(8).encode() + b"-"
         self.request_ids = chain.from_iterable(map(self._sixteen_ids, count()))
+        self.regulars = Regulars(self)
         self.strangers = Strangers(self)
         self._sweeper: asyncio.TimerHandle | None = None
         self._emptied = asyncio.Event()

@@ -8,8 +8,6 @@ from enforcement_gateway.upstream.connection cimport Owner, UpstreamConnection
 from enforcement_gateway.upstream.known_answers cimport KnownAnswers
 from enforcement_gateway.upstream.silence cimport silent_among
 
-cdef Py_ssize_t MAX_PUT_OFF
-
 
 cdef class Pool(Owner):
     cdef readonly object origin
@@ -26,6 +24,7 @@ cdef class Pool(Owner):
 
     @cython.locals(requests=list)
     cpdef send(self, bytes request, Answers answers)
+    cpdef send_each(self, list requests)
     @cython.locals(
         requests=list,
         silent=list,

@@ -120,6 +120,11 @@ class Pool(Owner):
             else:
                 self._send_all()
 
+    def send_each(self, requests: list[tuple[bytes, Answers]]) -> None:
+        """As `send`, of all of a turn when it ends: now, with what waits for that."""
+        self._requests += requests
+        self._send_all()
+
     def adopt(self, connection: UpstreamConnection) -> None:
         """Take a connection that was just made."""
         self._counters.upstream_connections += 1

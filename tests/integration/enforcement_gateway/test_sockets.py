@@ -480,6 +480,16 @@ class TestALotAtRest:
         readiness.select(0)
         assert told == [promoted, *ones[:LOT]]
 
+    def test_is_as_large_while_nobody_of_them_is_let_in(self, readiness, demoted):
+        (promoted, *ones, _, _), told = demoted
+        readiness.promote(promoted.ours.fileno(), promoted)
+        readiness.wait_for(lambda: -1)
+        self.say(promoted)
+        readiness.select(0)
+        self.say(*ones)
+        readiness.select(0)
+        assert told == [promoted, *ones]
+
     def test_has_nobody_in_it_who_was_forgotten(self, readiness, demoted):
         (one, another, *_), told = demoted
         readiness.forget(one.ours.fileno())

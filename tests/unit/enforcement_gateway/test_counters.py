@@ -13,6 +13,17 @@ def counted(requests, now, *reasons):
     return counters.tally()
 
 
+def would_be_denial(at):
+    return WouldBeDenial(
+        at=float(at),
+        request_id=str(at),
+        source_id="src",
+        reason=Reason.TOKEN_MISSING,
+        client_id=None,
+        user_agent="",
+    )
+
+
 def test_workers_add_up():
     total = Tally()
     total.add(counted(3, 2, Reason.TOKEN_MISSING, Reason.NOT_FOUND))
@@ -33,6 +44,15 @@ def test_two_tallies_share_nothing():
     assert Counters().denied == {}
 
 
+def test_let_in_is_whatever_is_passed_on():
+    counters = Counters()
+    counters.requests, counters.admitted, counters.open = 100, 1, 20
+    counters.count_denied(Reason.TOKEN_MISSING)
+    for _ in range(3):
+        counters.count_reported(would_be_denial(1))
+    assert counters.let_in == 24
+
+
 def test_answers_are_counted_by_class():
     counters = Counters()
     for status in (200, 204, 429, 503):
@@ -43,16 +63,7 @@ def test_answers_are_counted_by_class():
 def test_samples_are_the_latest_ones():
     counters = Counters()
     for at in range(MAX_SAMPLES + 10):
-        counters.count_reported(
-            WouldBeDenial(
-                at=float(at),
-                request_id=str(at),
-                source_id="src",
-                reason=Reason.TOKEN_MISSING,
-                client_id=None,
-                user_agent="",
-            )
-        )
+        counters.count_reported(would_be_denial(at))
     assert counters.reported == {Reason.TOKEN_MISSING: MAX_SAMPLES + 10}
     assert counters.samples[0].at == 10.0
     assert len(counters.samples) == MAX_SAMPLES

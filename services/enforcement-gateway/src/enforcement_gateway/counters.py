@@ -91,6 +91,11 @@ class Counters:
             return dict(self._answered_otherwise)
         return {_SUCCESS // 100: self.succeeded, **self._answered_otherwise}
 
+    @property
+    def let_in(self) -> int:
+        """Requests that were passed on, whatever became of them then."""
+        return self.admitted + self.open + sum(self.reported.values())
+
     def tally(self) -> Tally:
         """What was counted until now."""
         total = Tally()

@@ -213,7 +213,7 @@ class Burst:
         self._asked += unsettled
 
     def _serve(self) -> None:
-        passed = self._counters.admitted + self._counters.open
+        passed = self._counters.let_in
         self._lots_alone = self._lots_alone + 1 if passed == self._passed else 0
         self._passed = passed
         most = MAX_AT_ONCE if self._lots_alone < LOTS_ALONE else MAX_ALONE

@@ -72,10 +72,11 @@ def run_worker(settings: Settings, *, control_fd: int, writes_snapshot: bool) ->
 
 async def _serve(settings: Settings, control_fd: int, *, writes_snapshot: bool) -> None:
     stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    loop = running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
     counters = Counters()
+    loop.wait_for(lambda: counters.let_in)
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession())
         view = open_view(settings, session)

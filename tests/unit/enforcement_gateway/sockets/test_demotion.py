@@ -87,11 +87,31 @@ class TestDemoted:
 class TestTheirShare:
     def test_is_all_where_nobody_else_has_come_for_a_while(self, waiting, clock):
         assert waiting.due(others=False) == LOT_AT_REST
+        for _ in range(2):
+            others_take(waiting, clock, MILLISECOND)
+            assert waiting.due(others=False) == LOT
+            clock.now += REST_SECONDS
+            waiting.start()
+            assert waiting.due(others=False) == LOT_AT_REST
+
+    def test_is_all_where_nobody_else_is_let_in(self, waiting, clock):
+        """As when a flood begins: its first requests come as those of others do."""
+        let_in = 7
+        waiting.let_in = lambda: let_in
         others_take(waiting, clock, MILLISECOND)
         assert waiting.due(others=False) == LOT
         clock.now += REST_SECONDS
-        waiting.start()
-        assert waiting.due(others=False) == LOT_AT_REST
+        for _ in range(2):
+            others_take(waiting, clock, MILLISECOND)
+            assert waiting.due(others=False) == LOT_AT_REST
+            clock.now += 2 * MILLISECOND
+            waiting.note_own()
+            Demoted(Recorder([], clock), waiting).on_ready(1)
+            assert waiting.patience(None) == 0.0
+        let_in += 1
+        others_take(waiting, clock, MILLISECOND)
+        assert waiting.due(others=False) == 0
+        assert waiting.patience(None) > 0.0
 
     def test_is_a_lot_when_it_is_owed_to_them(self, waiting, clock):
         others_take(waiting, clock, MILLISECOND)

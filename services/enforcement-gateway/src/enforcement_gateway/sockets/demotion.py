@@ -7,6 +7,7 @@ which they came. Whoever is admitted is promoted.
 
 from collections import deque
 from collections.abc import Callable
+from itertools import count
 
 from enforcement_gateway.sockets.watched import Watched
 
@@ -18,10 +19,10 @@ LOT = 16
 """Connections that are heard before others have their turn: half a millisecond."""
 
 LOT_AT_REST = 64
-"""The same, while nobody else has come for `REST_SECONDS`."""
+"""The same, while nothing was let in for `REST_SECONDS`."""
 
 REST_SECONDS = 0.05
-"""Without others, until those who are demoted have all of the time."""
+"""Without any that are let in, until those who are demoted have all of the time."""
 
 MOST_SAVED = 0.005
 """Seconds of theirs that were not used and are kept for them."""
@@ -61,17 +62,29 @@ class Waiting:
     """Those who are demoted and have something to say, and the time that is theirs.
 
     `queue` is in the order in which the kernel told of them, and `told` how many times
-    it did since `start`. Their balance grows while others are heard or waited for; all
-    else that the loop does counts against it, for it is theirs, as most signatures are,
-    or little.
+    it did since `start`. `let_in` tells how many requests were let in so far: without
+    it, whoever is heard is taken for one. Their balance grows while others are heard or
+    waited for; all else that the loop does counts against it, for it is theirs, as most
+    signatures are, or little.
     """
 
-    __slots__ = ("_balance", "_clock", "_others_until", "_since", "queue", "told")
+    __slots__ = (
+        "_balance",
+        "_clock",
+        "_let_in",
+        "_others_until",
+        "_since",
+        "let_in",
+        "queue",
+        "told",
+    )
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """`clock` is in seconds, and never goes back."""
         self.queue: deque[Demoted] = deque()
         self.told = 0
+        self.let_in: Callable[[], int] = count().__next__
+        self._let_in = -1  # what it said last
         self._clock = clock
         self._balance = 0.0
         self._others_until = 0.0  # from then on they count as being at rest
@@ -103,7 +116,10 @@ class Waiting:
         now = self._clock()
         earned = (now - self._since) * _EARNED
         self._balance = min(self._balance + earned, MOST_SAVED)
-        self._others_until = now + REST_SECONDS
+        let_in = self.let_in()
+        if let_in != self._let_in:
+            self._let_in = let_in
+            self._others_until = now + REST_SECONDS
         self._since = now
 
     def note_own(self) -> None:

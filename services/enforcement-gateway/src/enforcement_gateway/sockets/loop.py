@@ -22,6 +22,10 @@ class Loop(asyncio.SelectorEventLoop):
         self._shaking: set[asyncio.Task[None]] = set()
         super().__init__(cast("Any", self._readiness))  # all of it that is asked
 
+    def wait_for(self, let_in: Callable[[], int]) -> None:
+        """Have who was refused wait while that number, of requests let in, grows."""
+        self._readiness.wait_for(let_in)
+
     def attach(self, connected: socket.socket, protocol: Receiver) -> SocketTransport:
         """Serve a connected TCP socket from now on, which belongs to the transport."""
         transport = SocketTransport(self, self._readiness, connected, protocol)

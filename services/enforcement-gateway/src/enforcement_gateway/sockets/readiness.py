@@ -51,6 +51,10 @@ class Readiness:
         self._waiting = Waiting(clock)
         self.written: list[Watched] = []  # always the same one: each of them adds to it
 
+    def wait_for(self, let_in: Callable[[], int]) -> None:
+        """Wait for others only while that number grows: see `Waiting`."""
+        self._waiting.let_in = let_in
+
     def watch(self, descriptor: int, watched: Watched, events: int) -> None:
         """Tell it from now on."""
         self._watched[descriptor] = watched

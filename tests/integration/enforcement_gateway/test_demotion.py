@@ -4,6 +4,7 @@ import pytest
 
 from enforcement_gateway.domain.denials import Reason
 from tollgate.testing.raw_http import RawClient
+from tollgate.testing.waiting import until
 
 BROKEN = "no.token.atall"
 
@@ -50,6 +51,25 @@ async def test_whoever_was_refused_waits(gateway, world, refused, fault, times):
         assert not await is_heard_first(gateway, world, client)
         # What it asked then was let in.
         assert await is_heard_first(gateway, world, client)
+
+
+async def test_how_many_wait_is_counted(gateway, world, refused):
+    """Each once, however often it was refused, until it leaves or is let in."""
+    counters = gateway.counters
+    stays, leaves, passes = [await gateway.client() for _ in range(3)]
+    for client in (leaves, stays):
+        for fault in ("its token", "its method", "its token"):
+            assert 400 <= (await client.ask(refused[fault])).status < 500
+    assert counters.demoted_connections_now == 2
+    good = gateway.request(gateway.batch(), token=world.token())
+    assert (await passes.ask(good)).status == 200
+    for client in (leaves, passes):
+        await client.close()
+    await until(lambda: counters.connections_now == 1)
+    assert counters.demoted_connections_now == 1
+    for _ in range(2):
+        assert (await stays.ask(good)).status == 200
+        assert counters.demoted_connections_now == 0
 
 
 async def test_so_does_one_who_is_refused_by_an_answer_that_was_ready(

@@ -47,7 +47,8 @@ class TestWorkers:
         await process.start(WORKERS="2")
         await process.until_ready()
         assert len(set(await process.pids())) == 2
-        assert (await process.ask(enforced.write_key)).status == 401
+        stays = await process.connect()
+        assert (await stays.ask(batch(enforced.write_key))).status == 401
         for _ in range(30):
             token = owners.token_of(app)
             assert (await process.ask(enforced.write_key, token)).status == 200
@@ -56,6 +57,7 @@ class TestWorkers:
         assert await process.metric("admitted_total") == 30
         assert await process.metric("open_total") == 1
         assert await process.metric('denied_total{reason="token_missing"}') == 1
+        assert await process.metric("demoted_connections_now") == 1
         assert await process.stop() == 0
 
     async def test_one_that_is_killed_is_started_again_and_still_counted(

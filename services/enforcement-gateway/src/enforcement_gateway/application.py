@@ -35,6 +35,7 @@ _TOTALS = {
 }
 _LEVELS = {
     "connections_now": "Connections of clients that are open.",
+    "demoted_connections_now": "Those heard after others, as they were refused.",
     "upstream_connections_now": "Connections to upstreams that are open.",
     "body_bytes_now": "Octets of unfinished bodies that are held.",
 }

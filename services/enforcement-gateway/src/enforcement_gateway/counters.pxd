@@ -17,6 +17,7 @@ cdef class Counters:
     cdef dict _answered_otherwise
     cdef public long long connections
     cdef public long long connections_now
+    cdef public long long demoted_connections_now
     cdef public long long upstream_connections
     cdef public long long upstream_connections_now
     cdef public long long confirmations

@@ -42,6 +42,7 @@ class Tally(msgspec.Struct, kw_only=True):
     answered: dict[int, int] = {}
     connections: int = 0
     connections_now: int = 0
+    demoted_connections_now: int = 0
     upstream_connections: int = 0
     upstream_connections_now: int = 0
     confirmations: int = 0
@@ -77,6 +78,7 @@ class Counters:
         self._answered_otherwise: dict[int, int] = {}
         self.connections = 0
         self.connections_now = 0
+        self.demoted_connections_now = 0
         self.upstream_connections = 0
         self.upstream_connections_now = 0
         self.confirmations = 0

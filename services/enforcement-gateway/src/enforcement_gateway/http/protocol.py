@@ -187,6 +187,7 @@ class ServerConnection(Connection):
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
         self._server.connection_ended(self)
+        self.promote()
         self._state = _CLOSED
         self.deadline = _FOREVER
         self._release()
@@ -380,12 +381,14 @@ class ServerConnection(Connection):
         if not self.is_demoted:
             self.is_demoted = True
             if self._own_transport is not None:
+                self._server.counters.demoted_connections_now += 1
                 self._own_transport.demote()
 
     def promote(self) -> None:
         if self.is_demoted:
             self.is_demoted = False
             if self._own_transport is not None:
+                self._server.counters.demoted_connections_now -= 1
                 self._own_transport.promote()
 
     def answer(self, answer: bytes, close: bool) -> None:

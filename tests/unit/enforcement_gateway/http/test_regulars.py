@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from enforcement_gateway.counters import Counters
+from enforcement_gateway.domain.denials import Reason
 from enforcement_gateway.gate import Gate
 from enforcement_gateway.http import exchange
 from enforcement_gateway.http.protocol import ServerConnection
@@ -152,7 +153,10 @@ def request(token: bytes, body: bytes, more: bytes = b"") -> bytes:
 
 
 class FaultyGate(Gate):
-    """Has a fault, if a test says so, that shows with one write key."""
+    """Has a fault, if a test says so, that shows with one write key.
+
+    The logs are read at once, without the pause that others are given.
+    """
 
     faulty_key = None
 
@@ -160,6 +164,10 @@ class FaultyGate(Gate):
         if self.faulty_key in [key for _, key, *_ in asking]:
             raise RuntimeError
         return super().admitted_among(asking)
+
+    def confirm(self, waiting: Any, reason: Reason, requests: int = 1) -> None:
+        del reason, requests
+        asyncio.get_running_loop().call_soon(waiting.confirmed, True)
 
 
 class Crowd:
@@ -188,6 +196,8 @@ class Crowd:
             {Door.TRACKING: Behind(self.pool, UpstreamAuthorization.NONE)},
             limits=Limits(),
         )
+        for _ in range(16):  # so that all ids are as long, and what they stand in
+            next(self.server.request_ids)
         self.connections = [ServerConnection(self.server) for _ in range(size)]
         for connection in self.connections:
             connection.connection_made(Transport())
@@ -200,7 +210,7 @@ class Crowd:
         assert connection._exchange is None
         self.pool.forwarded.clear()
 
-    def said(self) -> list[bytes]:
+    async def said(self) -> list[bytes]:
         """To each, but for ids and dates, if all that is forwarded is answered.
 
         An answer tells what of, so that it shows whose request that was.
@@ -209,6 +219,7 @@ class Crowd:
             octets, answers = self.pool.forwarded.pop(0)
             body = sha256(IDS.sub(b"", octets)).hexdigest().encode()
             answers.answer_whole(replace(ANSWER, length=len(body)), body)
+            await settle()
         written = [each._transport.written for each in self.connections]
         return [DATE.sub(b"", IDS.sub(b"", each)) for each in written]
 
@@ -239,7 +250,7 @@ class Asked(NamedTuple):
         """Of the head, and of the body."""
         body, more = BODIES[self.body], b""
         if self.is_packed:
-            body, more = gzip.compress(body), b"Content-Encoding: gzip\r\n"
+            body, more = gzip.compress(body, mtime=0), b"Content-Encoding: gzip\r\n"
         whole = request(self.token, body, more)
         at = len(whole) - len(body)
         return whole[:at], whole[at:]
@@ -288,7 +299,7 @@ class TestIsToldAsIfAlone:
                 await ask(crowd, together=together)
             ours, theirs = crowds
             event(f"{len(ours.pool.forwarded)} forwarded")
-            assert ours.said() == theirs.said()
+            assert await ours.said() == await theirs.said()
             for name in ("requests", "admitted", "open", "denied", "reported"):
                 ours_are = getattr(ours.counters, name)
                 assert ours_are == getattr(theirs.counters, name), name

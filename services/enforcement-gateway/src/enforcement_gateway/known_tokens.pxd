@@ -14,7 +14,7 @@ cdef class KnownTokens:
     @cython.locals(known=KnownToken)
     cpdef KnownToken get(self, bytes token)
     cpdef bint may_have_one_of(self, list tokens) except -1
-    @cython.locals(octets="const char*", at=Py_ssize_t, known=KnownToken, text=bytes)
+    @cython.locals(octets="const char*", at=Py_ssize_t, known=KnownToken)
     cpdef KnownToken between(self, bytes data, Py_ssize_t start, Py_ssize_t end)
     @cython.locals(known=dict)
     cpdef add(self, bytes token, verified)

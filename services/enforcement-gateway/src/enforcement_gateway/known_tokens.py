@@ -48,11 +48,9 @@ class KnownTokens:
         octets = data  # a pointer, where this is compiled
         at = end - _SIZE_OF_END
         known = self._by_end.get(octets[at:end] if at > start else octets[start:end])
-        if known is None:
+        if known is None or len(known.text) != end - start:
             return None
-        text = known.text
-        is_that = len(text) == end - start and pieces.begins(data, text, start)
-        return known if is_that else None
+        return known if pieces.begins(data, known.text, start) else None
 
     def add(self, token: bytes, verified: VerifiedAccessToken) -> None:
         """Forget the older half when full: no bookkeeping at each hit."""

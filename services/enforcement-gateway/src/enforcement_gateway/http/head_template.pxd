@@ -50,7 +50,13 @@ cdef class HeadTemplate:
     )
     cpdef list tokens_of(self, tuple requests)
 
-    @cython.locals(at=Py_ssize_t, start=Py_ssize_t, end=Py_ssize_t, digits=bytes)
+    @cython.locals(
+        at=Py_ssize_t,
+        start=Py_ssize_t,
+        end=Py_ssize_t,
+        digits=bytes,
+        known=KnownToken,
+    )
     cpdef Py_ssize_t fit(self, bytes data, KnownTokens sound) except -1
 
     @cython.locals(

@@ -202,13 +202,21 @@ class HeadTemplate:
             return at
         if not end or not pieces.begins(data, self._lead, 0):
             return self._fit_anew(data, sound)
+        start = self._lead_size
         if pieces.begins(data, self._rest, end):
             at = self.body_at
+            # Mostly only its token is another, and was verified before.
+            known = sound.between(data, start, end)
+            if known is not None and known is not self.known and at:
+                self.token = known.text
+                self.known = known
+                self._repeats = False
+                self._start = self._whole = b""
+                return at
         elif pieces.begins(data, self._middle, end):
             at = self._read_end(data, self._read_length(data, end + self._middle_size))
         else:
             return self._fit_anew(data, sound)
-        start = self._lead_size
         if start == end:
             return at  # it has no hole for a token
         if not at or not self._take(data, start, end, sound):

@@ -8,16 +8,21 @@ from collections.abc import Callable
 
 
 class Turn:
-    """Whether one `is_under_way`, and what is put off until everybody was heard."""
+    """Whether one `is_under_way`, and what is put off until everybody was heard.
 
-    __slots__ = ("_put_off", "is_under_way")
+    `number` is that of the last one: what is asked once in each is remembered by it.
+    """
+
+    __slots__ = ("_put_off", "is_under_way", "number")
 
     def __init__(self) -> None:
         self.is_under_way = False
+        self.number = 0
         self._put_off: list[Callable[[], None]] = []
 
     def begin(self) -> None:
         self.is_under_way = True
+        self.number += 1
 
     def put_off(self, work: Callable[[], None]) -> None:
         """Have it done at the end of the turn that is under way. Must not raise."""

@@ -1,9 +1,13 @@
 """An answer that is recognised is the one that the parser would have read."""
 
+import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
+from enforcement_gateway.http.responses import dates
+from enforcement_gateway.turns import turn
 from enforcement_gateway.upstream.answer_parser import AnswerParser, Rubbish
+from enforcement_gateway.upstream.answers import MAX_REST, AnswerHead, KnownHead
 from enforcement_gateway.upstream.known_answers import MAX_KNOWN, KnownAnswers
 
 DATE = b"Date: Tue, 24 Nov 2026 10:00:00 GMT"
@@ -160,3 +164,44 @@ def test_what_is_recognised_is_what_the_parser_reads(before, last, which) -> Non
     for name in ("status", "phrase", "fields", "length", "is_dated"):
         assert getattr(found.head, name) == getattr(parser.head, name)
     assert (found.status, found.is_dated) == (found.head.status, found.head.is_dated)
+
+
+class TestWhole:
+    """What our client gets: what is kept for the next one is told from what is not."""
+
+    BODIES = (b"{}", b"[]", b"", b" " * MAX_REST)
+
+    @pytest.mark.parametrize("is_dated", [False, True])
+    @given(steps=st.lists(st.tuples(st.booleans(), st.integers(0, 3), st.booleans())))
+    def test_it_is_written_as_if_nothing_were(self, is_dated, steps) -> None:
+        known = {
+            len(body): KnownHead(
+                AnswerHead(
+                    status=200,
+                    phrase=b"OK",
+                    fields=[(b"Date", b"then")] if is_dated else [],
+                    length=len(body),
+                    is_dated=is_dated,
+                ),
+                b"octets",
+                len(body),
+            )
+            for body in self.BODIES
+        }
+        turn.begin()
+        turn.end()
+        now = 1_000_000.5
+        with pytest.MonkeyPatch.context() as patched:
+            for number, (in_another_turn, which, is_copy) in enumerate(steps):
+                if in_another_turn:
+                    now += 1
+                    turn.begin()
+                    turn.end()
+                patched.setattr("time.time", lambda now=now: now)
+                body = self.BODIES[which]
+                head = known[len(body)]
+                date = b"" if is_dated else dates.line()
+                if is_copy:
+                    body = bytes(bytearray(body))
+                said = head.whole(b"%d" % number, body)
+                assert said == head.start + b"%d\r\n%b\r\n%b" % (number, date, body)

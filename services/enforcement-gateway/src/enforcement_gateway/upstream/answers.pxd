@@ -1,9 +1,13 @@
 # Types for the compiled build (ADR 26). The source beside it runs as it is.
+import cython
+
 from enforcement_gateway cimport pieces
 from enforcement_gateway.http.responses cimport Dates
+from enforcement_gateway.turns cimport Turn
 
 cdef Dates _dates
-cdef bytes _CRLF, _END
+cdef Turn _turn
+cdef bytes _CRLF
 
 
 cdef class KnownHead:
@@ -16,7 +20,11 @@ cdef class KnownHead:
     cdef readonly bint is_dated
     cdef readonly bint is_success
     cdef readonly bytes start
+    cdef bytes _body
+    cdef bytes _rest
+    cdef long _turn
 
+    @cython.locals(date=bytes, rest=bytes)
     cpdef bytes whole(self, bytes request_id, bytes body)
 
 

@@ -9,6 +9,10 @@ from enforcement_gateway import pieces
 from enforcement_gateway.counters import is_success
 from enforcement_gateway.domain.denials import Reason
 from enforcement_gateway.http.responses import dates, status_line
+from enforcement_gateway.turns import turn
+
+MAX_REST = 4 * 1024
+"""Octets behind the id that are kept for the next answer: there are many heads."""
 
 
 class AnswerHead(msgspec.Struct, frozen=True):
@@ -45,10 +49,14 @@ class KnownHead:
 
     `octets` are those of the head as it came, `end` is where they end and the body of
     `length` begins, `size` that of both; `start` is what our client gets up to the
-    request id. `is_success` is what `counters` calls so.
+    request id. `is_success` is what `counters` calls so. What stands behind the id is
+    the same for all answers of a turn that have one body, and is kept for them.
     """
 
     __slots__ = (
+        "_body",
+        "_rest",
+        "_turn",
         "end",
         "head",
         "is_dated",
@@ -70,19 +78,23 @@ class KnownHead:
         self.is_success = is_success(head.status)
         self.is_dated = head.is_dated
         self.start = head.start()
+        self._body: bytes | None = None
+        self._rest = b""
+        self._turn = 0
 
     def whole(self, request_id: bytes, body: bytes) -> bytes:
         """The answer for our client, on a connection that stays open."""
-        if self.is_dated:
-            return pieces.joined((self.start, request_id, _END, body))
-        return pieces.joined(
-            (self.start, request_id, _CRLF, _dates.line(), _CRLF, body)
-        )
+        if body is self._body and self._turn == _turn.number:
+            return pieces.joined((self.start, request_id, self._rest))
+        date = b"" if self.is_dated else _dates.line()
+        rest = pieces.joined((_CRLF, date, _CRLF, body))
+        if len(rest) <= MAX_REST:
+            self._body, self._turn, self._rest = body, _turn.number, rest
+        return pieces.joined((self.start, request_id, rest))
 
 
-_dates = dates
+_dates, _turn = dates, turn
 _CRLF = b"\r\n"
-_END = b"\r\n\r\n"
 
 
 class Answers:

@@ -7,6 +7,7 @@ import itertools
 import os
 import resource
 import select
+import selectors
 import socket
 import weakref
 
@@ -287,6 +288,28 @@ class TestReadiness:
         assert told[6:] == [(first, "heard"), (first, "sent")]
         readiness.close()
         for each in itertools.chain(*pairs):
+            each.close()
+
+    def test_who_is_demoted_waits_for_nothing_but_connections(self):
+        """Not for whatever else the loop is told of."""
+
+        class Told(Watched):
+            def on_ready(self, events):
+                told.append(events)
+
+        told = []
+        readiness = Readiness()
+        (one, theirs), (other, others) = socket.socketpair(), socket.socketpair()
+        demoted = Told()
+        readiness.watch(one.fileno(), demoted, select.EPOLLIN | select.EPOLLET)
+        readiness.demote(one.fileno(), demoted)
+        readiness.register(other.fileno(), selectors.EVENT_READ)
+        theirs.send(b"now")
+        others.send(b"now")
+        assert len(readiness.select(None)) == 1
+        assert told == [select.EPOLLIN]
+        readiness.close()
+        for each in (one, theirs, other, others):
             each.close()
 
 

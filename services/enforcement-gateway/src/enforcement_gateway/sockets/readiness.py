@@ -93,7 +93,7 @@ class Readiness:
         waiting.start()
         if self._demoted and not waiting.queue and self._hear_at_once(told):
             return others
-        heard = 0
+        heard = len(told)
         by_descriptor = self._watched
         self._turn.begin()
         try:
@@ -101,11 +101,11 @@ class Readiness:
                 try:
                     watched = by_descriptor[descriptor]
                 except KeyError:  # it was forgotten since, or is that of all else
+                    heard -= 1
                     if descriptor == self._others_descriptor:
                         others = self._others.select(0)
                 else:
                     watched.on_ready(events)
-                    heard += 1
         finally:
             self._turn.end()
         if self.written:

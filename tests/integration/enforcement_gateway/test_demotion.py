@@ -3,6 +3,7 @@
 import pytest
 
 from enforcement_gateway.domain.denials import Reason
+from enforcement_gateway.testing.process import batch
 from tollgate.testing.raw_http import RawClient
 from tollgate.testing.waiting import until
 
@@ -80,6 +81,19 @@ async def test_so_does_one_who_is_refused_by_an_answer_that_was_ready(
         assert (await another.ask(refused["its token"])).status == 401
     assert (await client.ask(refused["its token"])).status == 401
     assert not await is_heard_first(gateway, world, client)
+
+
+async def test_one_who_is_read_with_others_has_its_own_body(gateway, world):
+    """However long their tokens are: it is let in, when its signature was found good."""
+    ones = [await gateway.client() for _ in range(2)]
+    bad = batch("enforced-key", BROKEN)
+    for _ in range(2):
+        for client in ones:
+            assert (await client.ask(bad)).status == 401
+    good = batch("enforced-key", world.token(jti="jti-new"))
+    for client, request in zip(ones, (bad, good), strict=True):
+        await client.send(request)
+    assert [(await client.answer()).status for client in ones] == [401, 200]
 
 
 async def test_whoever_was_never_refused_does_not(gateway, world):

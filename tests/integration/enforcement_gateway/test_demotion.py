@@ -84,7 +84,7 @@ async def test_so_does_one_who_is_refused_by_an_answer_that_was_ready(
 
 
 async def test_one_who_is_read_with_others_has_its_own_body(gateway, world):
-    """However long their tokens are: it is let in, when its signature was found good."""
+    """However long their tokens are: one is let in whose signature is found good."""
     ones = [await gateway.client() for _ in range(2)]
     bad = batch("enforced-key", BROKEN)
     for _ in range(2):

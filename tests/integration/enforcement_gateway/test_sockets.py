@@ -213,7 +213,7 @@ class TestReadiness:
                 sent.append(self)
 
         sent = []
-        readiness = Readiness()
+        readiness = Readiness(itertools.count().__next__)
         readiness.written.append(Written())
         assert readiness.select("a time that no kernel would take") == []
         assert len(sent) == 1
@@ -239,7 +239,7 @@ class TestReadiness:
                 assert not turn_of_loop.is_under_way
                 told.append("sent")
 
-        readiness = Readiness()
+        readiness = Readiness(itertools.count().__next__)
         pairs = [socket.socketpair() for _ in range(2)]
         for one, _ in pairs:
             readiness.watch(one.fileno(), Told(), select.EPOLLOUT)
@@ -266,7 +266,7 @@ class TestReadiness:
                 assert not turn_of_loop.is_under_way
                 told.append((self, "sent"))
 
-        readiness = Readiness()
+        readiness = Readiness(itertools.count().__next__)
         pairs = [socket.socketpair() for _ in range(4)]
         first, *others, forgotten = ones = [Told() for _ in pairs]
         for each, (one, _) in zip(ones, pairs, strict=True):
@@ -298,7 +298,7 @@ class TestReadiness:
                 told.append(events)
 
         told = []
-        readiness = Readiness()
+        readiness = Readiness(itertools.count().__next__)
         (one, theirs), (other, others) = socket.socketpair(), socket.socketpair()
         demoted = Told()
         readiness.watch(one.fileno(), demoted, select.EPOLLIN | select.EPOLLET)
@@ -352,7 +352,7 @@ class TestTheShareOfWhoIsDemoted:
     @pytest.fixture
     def watch(self, clock):
         """Have that one heard on so many descriptors that are always ready."""
-        self.readiness = Readiness(clock)
+        self.readiness = Readiness(itertools.count().__next__, clock)
         pairs = []
 
         def watch(watched, times, *, demoted):
@@ -417,8 +417,13 @@ class TestALotAtRest:
         return Clock()
 
     @pytest.fixture
-    def readiness(self, clock):
-        readiness = Readiness(clock)
+    def were_let_in(self):
+        """Grows whenever one is heard."""
+        return itertools.count()
+
+    @pytest.fixture
+    def readiness(self, clock, were_let_in):
+        readiness = Readiness(lambda: next(were_let_in), clock)
         yield readiness
         readiness.close()
 
@@ -503,10 +508,10 @@ class TestALotAtRest:
         readiness.select(0)
         assert told == [promoted, *ones[:LOT]]
 
+    @pytest.mark.parametrize("were_let_in", [itertools.repeat(-1)])
     def test_is_as_large_while_nobody_of_them_is_let_in(self, readiness, demoted):
         (promoted, *ones, _, _), told = demoted
         readiness.promote(promoted.ours.fileno(), promoted)
-        readiness.wait_for(lambda: -1)
         self.say(promoted)
         readiness.select(0)
         self.say(*ones)
@@ -700,7 +705,9 @@ def test_in_any_order_everything_comes_once_and_in_its_order(steps):
             await pair.finish()
         return pair, heard_all
 
-    with asyncio.Runner(loop_factory=Loop) as runner:
+    with asyncio.Runner(
+        loop_factory=lambda: Loop(itertools.count().__next__)
+    ) as runner:
         pair, heard_all = runner.run(play())
     event(f"ended {pair.ended}, closed {pair.closed}, heard all {heard_all}")
     told = pair.recorder.told

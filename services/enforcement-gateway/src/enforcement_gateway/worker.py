@@ -66,17 +66,20 @@ def run_worker(settings: Settings, *, control_fd: int, writes_snapshot: bool) ->
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     keep_freed_memory()
-    with asyncio.Runner(loop_factory=Loop) as runner:
-        runner.run(_serve(settings, control_fd, writes_snapshot=writes_snapshot))
+    counters = Counters()
+    with asyncio.Runner(loop_factory=lambda: Loop(lambda: counters.let_in)) as runner:
+        runner.run(
+            _serve(settings, counters, control_fd, writes_snapshot=writes_snapshot)
+        )
 
 
-async def _serve(settings: Settings, control_fd: int, *, writes_snapshot: bool) -> None:
+async def _serve(
+    settings: Settings, counters: Counters, control_fd: int, *, writes_snapshot: bool
+) -> None:
     stopping = asyncio.Event()
     loop = running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
-    counters = Counters()
-    loop.wait_for(lambda: counters.let_in)
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession())
         view = open_view(settings, session)

@@ -1,5 +1,7 @@
 """Who was refused is heard last, and still heard, however much others have to say."""
 
+from itertools import count
+
 import pytest
 
 from enforcement_gateway.sockets.demotion import (
@@ -47,7 +49,8 @@ def clock():
 
 @pytest.fixture
 def waiting(clock):
-    return Waiting(clock)
+    """Whoever is heard is let in."""
+    return Waiting(count().__next__, clock)
 
 
 def others_take(waiting, clock, seconds):
@@ -94,10 +97,10 @@ class TestTheirShare:
             waiting.start()
             assert waiting.due(others=False) == LOT_AT_REST
 
-    def test_is_all_where_nobody_else_is_let_in(self, waiting, clock):
+    def test_is_all_where_nobody_else_is_let_in(self, clock):
         """As when a flood begins: its first requests come as those of others do."""
         let_in = 7
-        waiting.let_in = lambda: let_in
+        waiting = Waiting(lambda: let_in, clock)
         others_take(waiting, clock, MILLISECOND)
         assert waiting.due(others=False) == LOT
         clock.now += REST_SECONDS

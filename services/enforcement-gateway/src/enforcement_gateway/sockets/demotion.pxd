@@ -20,8 +20,8 @@ cdef class Demoted(Watched):
 cdef class Waiting:
     cdef readonly object queue
     cdef public Py_ssize_t told
-    cdef public object let_in
-    cdef Py_ssize_t _let_in
+    cdef object _let_in
+    cdef Py_ssize_t _were_let_in
     cdef object _clock
     cdef double _balance
     cdef double _others_until
@@ -31,7 +31,7 @@ cdef class Waiting:
     cpdef patience(self, timeout)
     @cython.locals(now=double)
     cpdef start(self)
-    @cython.locals(now=double, earned=double, let_in=Py_ssize_t)
+    @cython.locals(now=double, earned=double, were_let_in=Py_ssize_t)
     cpdef note_others(self)
     @cython.locals(now=double)
     cpdef note_own(self)

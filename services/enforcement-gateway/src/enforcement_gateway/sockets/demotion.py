@@ -7,7 +7,6 @@ which they came. Whoever is admitted is promoted.
 
 from collections import deque
 from collections.abc import Callable
-from itertools import count
 
 from enforcement_gateway.sockets.watched import Watched
 
@@ -62,10 +61,9 @@ class Waiting:
     """Those who are demoted and have something to say, and the time that is theirs.
 
     `queue` is in the order in which the kernel told of them, and `told` how many times
-    it did since `start`. `let_in` tells how many requests were let in so far: without
-    it, whoever is heard is taken for one. Their balance grows while others are heard or
-    waited for; all else that the loop does counts against it, for it is theirs, as most
-    signatures are, or little.
+    it did since `start`. Their balance grows while others are heard or waited for; all
+    else that the loop does counts against it, for it is theirs, as most signatures are,
+    or little.
     """
 
     __slots__ = (
@@ -74,17 +72,20 @@ class Waiting:
         "_let_in",
         "_others_until",
         "_since",
-        "let_in",
+        "_were_let_in",
         "queue",
         "told",
     )
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        """`clock` is in seconds, and never goes back."""
+    def __init__(self, let_in: Callable[[], int], clock: Callable[[], float]) -> None:
+        """`let_in` tells how many requests were let in so far.
+
+        `clock` is in seconds, and never goes back.
+        """
         self.queue: deque[Demoted] = deque()
         self.told = 0
-        self.let_in: Callable[[], int] = count().__next__
-        self._let_in = -1  # what it said last
+        self._let_in = let_in
+        self._were_let_in = -1  # what it said last
         self._clock = clock
         self._balance = 0.0
         self._others_until = 0.0  # from then on they count as being at rest
@@ -116,9 +117,9 @@ class Waiting:
         now = self._clock()
         earned = (now - self._since) * _EARNED
         self._balance = min(self._balance + earned, MOST_SAVED)
-        let_in = self.let_in()
-        if let_in != self._let_in:
-            self._let_in = let_in
+        were_let_in = self._let_in()
+        if were_let_in != self._were_let_in:
+            self._were_let_in = were_let_in
             self._others_until = now + REST_SECONDS
         self._since = now
 

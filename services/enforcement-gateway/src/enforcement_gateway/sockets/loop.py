@@ -17,14 +17,11 @@ TLS_HANDSHAKE_SECONDS = 10.0
 class Loop(asyncio.SelectorEventLoop):
     """Runs anything that runs on asyncio."""
 
-    def __init__(self) -> None:
-        self._readiness = Readiness()
+    def __init__(self, let_in: Callable[[], int]) -> None:
+        """`let_in` tells how many requests of its connections were let in so far."""
+        self._readiness = Readiness(let_in)
         self._shaking: set[asyncio.Task[None]] = set()
         super().__init__(cast("Any", self._readiness))  # all of it that is asked
-
-    def wait_for(self, let_in: Callable[[], int]) -> None:
-        """Have who was refused wait while that number, of requests let in, grows."""
-        self._readiness.wait_for(let_in)
 
     def attach(self, connected: socket.socket, protocol: Receiver) -> SocketTransport:
         """Serve a connected TCP socket from now on, which belongs to the transport."""

@@ -39,8 +39,13 @@ class Readiness:
         "written",
     )
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock` is in seconds, and never goes back."""
+    def __init__(
+        self, let_in: Callable[[], int], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`let_in` tells how many requests were let in so far.
+
+        `clock` is in seconds, and never goes back.
+        """
         self._epoll = select.epoll()
         self._others = selectors.EpollSelector()
         self._others_descriptor = self._others.fileno()
@@ -48,12 +53,8 @@ class Readiness:
         self._turn = turn
         self._watched: dict[int, Watched] = {}
         self._demoted: dict[int, Watched] = {}  # those of them who are, themselves
-        self._waiting = Waiting(clock)
+        self._waiting = Waiting(let_in, clock)
         self.written: list[Watched] = []  # always the same one: each of them adds to it
-
-    def wait_for(self, let_in: Callable[[], int]) -> None:
-        """Wait for others only while that number grows: see `Waiting`."""
-        self._waiting.let_in = let_in
 
     def watch(self, descriptor: int, watched: Watched, events: int) -> None:
         """Tell it from now on."""

@@ -26,6 +26,8 @@ SECONDS, FEWER = 2, 1
 LEAD = 1
 """Seconds before valid traffic: wrk reads its tokens, and its connections rest once."""
 FEW = 3
+MOST_CONNECTIONS = 9_000
+"""Of a flood: the gateway takes 10,000 at a time."""
 REMEMBERED = 2_000
 """Tokens: so few that the cache is full before the rounds, and memory shows a leak."""
 OF_A_KIND = 3 * REMEMBERED
@@ -71,7 +73,8 @@ async def _measure(
 
     # How many connections offer as much depends on how long an answer takes meanwhile.
     await flooded()
-    half = half.over(round(half.connections * capacity * HALF / floods.pop().rate))
+    wanted = half.connections * capacity * HALF / floods.pop().rate
+    half = half.over(min(round(wanted), MOST_CONNECTIONS))
     await flooded()  # memory for as many connections is not what a leak would be
     floods.clear()
     before = resident_bytes(worker) / MEGABYTE

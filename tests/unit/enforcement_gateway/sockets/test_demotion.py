@@ -1,5 +1,6 @@
 """Who was refused is heard last, and still heard, however much others have to say."""
 
+import select
 from itertools import count
 
 import pytest
@@ -65,16 +66,44 @@ class TestDemoted:
         one, two = (Recorder(told, clock) for _ in range(2))
         first, second = (Demoted(each, waiting) for each in (one, two))
         waiting.start()
-        for demoted, events in ((first, 1), (second, 4), (first, 8)):
+        for demoted, events in ((first, 1), (second, 4), (first, 4)):
             demoted.on_ready(events)
         assert told == []
         assert (waiting.told, len(waiting.queue)) == (3, 2)
         waiting.hear(LOT)
-        assert told == [(one, 9), (two, 4)]
+        assert told == [(one, 5), (two, 4)]
         assert not waiting.queue
         first.on_ready(4)
         waiting.hear(LOT)
         assert told[2:] == [(one, 4)]
+
+    @pytest.mark.parametrize(
+        "end", [select.EPOLLRDHUP, select.EPOLLHUP, select.EPOLLERR]
+    )
+    def test_who_says_no_more_is_heard_at_once(self, waiting, clock, end):
+        """With what it had to say before, which is told once."""
+        told = []
+        one, another = (Recorder(told, clock) for _ in range(2))
+        first, second = (Demoted(each, waiting) for each in (one, another))
+        waiting.start()
+        first.on_ready(select.EPOLLIN)
+        second.on_ready(select.EPOLLIN)
+        first.on_ready(select.EPOLLIN | end)
+        assert told == [(one, select.EPOLLIN | end)]
+        assert waiting.told == 3
+        waiting.hear(LOT)
+        assert told[1:] == [(another, select.EPOLLIN)]
+
+    def test_who_may_still_be_written_to_is_heard_in_turn(self, waiting, clock):
+        told = []
+        demoted = Demoted(Recorder(told, clock), waiting)
+        demoted.on_ready(select.EPOLLIN)
+        demoted.on_ready(select.EPOLLRDHUP)
+        told.clear()
+        demoted.on_ready(select.EPOLLOUT)
+        assert told == []
+        waiting.hear(LOT)
+        assert [events for _, events in told] == [select.EPOLLOUT]
 
     def test_no_more_are_heard_than_is_their_turn(self, waiting, clock):
         told = []

@@ -3,6 +3,7 @@ import cython
 
 from enforcement_gateway.sockets.watched cimport Watched
 
+cdef long _ENDED
 cdef double _EARNED
 
 

@@ -5,6 +5,7 @@ and heard for a share of the time, and of what others leave for half, in the ord
 which they came. Whoever is admitted is promoted.
 """
 
+import select
 from collections import deque
 from collections.abc import Callable
 
@@ -29,6 +30,9 @@ MOST_SAVED = 0.005
 MOST_OWED = 0.1
 """Seconds that they can have taken in advance, as by signatures of one lot."""
 
+_ENDED = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+"""Of the bits of epoll: the client says no more."""
+
 _EARNED = SHARE / (1 - SHARE)
 """Seconds for them, of each that others take."""
 
@@ -44,17 +48,25 @@ class Demoted(Watched):
         self._events = 0
 
     def on_ready(self, events: int) -> None:
-        """Keep it until its turn: the kernel does not repeat itself."""
+        """Keep it until its turn: the kernel does not repeat itself.
+
+        Who says no more is heard at once, so that its place is another's.
+        """
         waiting = self._waiting
         waiting.told += 1
+        if events & _ENDED:
+            self._events |= events
+            self.hear()
+            return
         if not self._events:
             waiting.queue.append(self)
         self._events |= events
 
     def hear(self) -> None:
-        """It is its turn."""
+        """It is its turn, if it has not been heard since it was queued."""
         events, self._events = self._events, 0
-        self._watched.on_ready(events)
+        if events:
+            self._watched.on_ready(events)
 
 
 class Waiting:

@@ -20,7 +20,7 @@ EVENTS, FEWER = 1_000_000, 50_000
 PART = 5
 """The chain is verified over a part of the log: it takes six times as long."""
 
-ROUNDS = 3
+ROUNDS = 5
 TARGET = ratio_at_least(0.85)
 MEGABYTE = 1e6
 

@@ -3,7 +3,7 @@
 from bench.gateway.beside_nginx import Subject, rows_beside_nginx
 from bench.gateway.modes import chosen_modes
 from bench.gateway.site import Site, open_site
-from bench.measuring.context import Bench
+from bench.measuring.context import ROUNDS, Bench
 from bench.measuring.figures import Row, ratio_at_least
 from bench.traffic.batches import batch, post
 from bench.traffic.wrk import HOLE, rotating, same, traced
@@ -11,8 +11,6 @@ from bench.traffic.wrk import HOLE, rotating, same, traced
 SIZES = range(3, 13)  # events in a batch
 BODIES_OF_A_SIZE = 100
 MANY_CONNECTIONS = 1_000
-ROUNDS = 7
-"""Of bodies that differ, whose targets are near; of the others a few will do."""
 UPSTREAM_CONNECTIONS = 1_024  # as many as nginx keeps
 
 
@@ -47,7 +45,7 @@ def _subjects(site: Site) -> list[Subject]:
             rotating(bench, "3 to 12 events, bodies that differ", sizes),
             interpreted=ratio_at_least(0.7),
             compiled=ratio_at_least(0.9),
-            usual_rounds=ROUNDS,
+            usual_rounds=ROUNDS,  # as its targets are near
         ),
         Subject(
             same(bench, f"{MANY_CONNECTIONS:,} connections", site.request()).over(

@@ -75,7 +75,9 @@ async def _measure(
     await flooded()
     wanted = half.connections * capacity * HALF / floods.pop().rate
     half = half.over(min(round(wanted), MOST_CONNECTIONS))
-    await flooded()  # memory for as many connections is not what a leak would be
+    # Memory for as many connections, and for their end, is not what a leak would be.
+    await flooded()
+    await calm()
     floods.clear()
     before = resident_bytes(worker) / MEGABYTE
     measured = await bench.alternate({"flooded": flooded, "calm": calm}, usual=FEW)

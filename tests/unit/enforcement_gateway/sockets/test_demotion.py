@@ -86,10 +86,10 @@ class TestDemoted:
         one, another = (Recorder(told, clock) for _ in range(2))
         first, second = (Demoted(each, waiting) for each in (one, another))
         waiting.start()
-        first.on_ready(select.EPOLLIN)
+        first.on_ready(select.EPOLLOUT)
         second.on_ready(select.EPOLLIN)
         first.on_ready(select.EPOLLIN | end)
-        assert told == [(one, select.EPOLLIN | end)]
+        assert told == [(one, select.EPOLLOUT | select.EPOLLIN | end)]
         assert waiting.told == 3
         waiting.hear(LOT)
         assert told[1:] == [(another, select.EPOLLIN)]

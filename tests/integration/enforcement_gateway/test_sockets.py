@@ -499,24 +499,18 @@ class TestALotAtRest:
         readiness.select(0)
         assert told == [promoted, another]
 
-    def test_is_smaller_while_others_are_not_at_rest(self, readiness, demoted):
+    @pytest.mark.parametrize(
+        ("were_let_in", "most"),
+        [(itertools.count(), LOT), (itertools.repeat(-1), LOT_AT_REST)],
+    )
+    def test_is_smaller_while_others_are_let_in(self, readiness, demoted, most):
         (promoted, *ones, _, _), told = demoted
         readiness.promote(promoted.ours.fileno(), promoted)
         self.say(promoted)
         readiness.select(0)
         self.say(*ones)
         readiness.select(0)
-        assert told == [promoted, *ones[:LOT]]
-
-    @pytest.mark.parametrize("were_let_in", [itertools.repeat(-1)])
-    def test_is_as_large_while_nobody_of_them_is_let_in(self, readiness, demoted):
-        (promoted, *ones, _, _), told = demoted
-        readiness.promote(promoted.ours.fileno(), promoted)
-        self.say(promoted)
-        readiness.select(0)
-        self.say(*ones)
-        readiness.select(0)
-        assert told == [promoted, *ones]
+        assert told == [promoted, *ones[:most]]
 
     def test_has_nobody_in_it_who_was_forgotten(self, readiness, demoted):
         (one, another, *_), told = demoted

@@ -25,8 +25,14 @@ class Turn:
         self.number += 1
 
     def put_off(self, work: Callable[[], None]) -> None:
-        """Have it done at the end of the turn that is under way. Must not raise."""
-        self._put_off.append(work)
+        """Have it done at the end of the turn that is under way; without one, now.
+
+        At the end of one it must not raise.
+        """
+        if self.is_under_way:
+            self._put_off.append(work)
+        else:
+            work()
 
     def end(self) -> None:
         """Do what was put off: nobody is heard any more."""

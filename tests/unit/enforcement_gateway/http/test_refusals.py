@@ -3,8 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from itertools import cycle
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -25,9 +24,12 @@ from enforcement_gateway.http.refusal_log import MAX_LINES, RefusalLog
 from enforcement_gateway.http.responses import dates, denial
 from enforcement_gateway.http.routes import SCOPES, Door
 from enforcement_gateway.http.server import Behind, Limits, Server
-from enforcement_gateway.turns import turn
+from enforcement_gateway.testing.recorders import (
+    RecordingPool,
+    RecordingTransport,
+    a_turn,
+)
 from enforcement_gateway.upstream.forwarding import UpstreamAuthorization
-from enforcement_gateway.upstream.pool import Origin, Pool
 from enforcement_gateway.verification import Verifier
 from enforcement_gateway.view import View
 from tollgate.events.registry import Enforcement
@@ -80,66 +82,6 @@ class ToldGate(Gate):
         self.asked_about.append(reason)
 
 
-class Transport:
-    def __init__(self) -> None:
-        self.written = b""
-        self.aborted = self.closed = False
-        self.on_write = lambda: None
-
-    def get_extra_info(self, name: str) -> object:
-        return ("192.0.2.1", 5) if name == "peername" else None
-
-    def write(self, data: bytes) -> None:
-        self.written += data
-        self.on_write()
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    @property
-    def has_ended(self) -> bool:
-        return self.closed or self.aborted
-
-    def can_write_eof(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        self.closed = True
-
-    def abort(self) -> None:
-        self.aborted = True
-
-
-class TellingPool(Pool):
-    """Sends nothing, and says what it was to send."""
-
-    def __init__(self, forwarded: list[bytes]) -> None:
-        super().__init__(
-            Origin.of("http://upstream.test"),
-            Counters(),
-            max_connections=1,
-            connect_timeout=1.0,
-            answer_timeout=1.0,
-        )
-        self.forwarded = forwarded
-
-    def send(self, request: bytes, answers: object) -> None:
-        del answers
-        self.forwarded.append(request)
-
-    def send_each(self, requests: list[tuple[bytes, object]]) -> None:
-        self.forwarded += [request for request, _ in requests]
-
-
-@contextmanager
-def a_turn() -> Iterator[None]:
-    turn.begin()
-    try:
-        yield
-    finally:
-        turn.end()
-
-
 def request(
     body: bytes = b'{"writeKey":"k"}',
     agent: bytes = PYTHON,
@@ -158,15 +100,14 @@ class Client:
 
     def __init__(self, gate: Gate | None = None) -> None:
         self.gate = ToldGate() if gate is None else gate
-        self.forwarded = []
-        pool = TellingPool(self.forwarded)
+        self._pool = RecordingPool()
         self.server = Server(
             self.gate,
             Counters(),
-            {Door.TRACKING: Behind(pool, UpstreamAuthorization.NONE)},
+            {Door.TRACKING: Behind(self._pool, UpstreamAuthorization.NONE)},
             limits=Limits(),
         )
-        self.transport = Transport()
+        self.transport = RecordingTransport()
         self.connection = ServerConnection(self.server)
         self.connection.connection_made(self.transport)
 
@@ -186,6 +127,10 @@ class Client:
         self.transport.written = b""
         self.connection.data_received(request(body, token=token))
         return self.transport.written
+
+    @property
+    def forwarded(self) -> list[bytes]:
+        return [request for request, _ in self._pool.sent]
 
     @property
     def last_id(self) -> bytes:
@@ -357,7 +302,7 @@ class TestUnknownInAFlood:
         """Connections on which the same was asked in one turn."""
         connections = [ServerConnection(flooded.server) for _ in range(3)]
         for each in connections:
-            each.connection_made(Transport())
+            each.connection_made(RecordingTransport())
         with a_turn():
             for each in connections:
                 each.data_received(request())
@@ -467,7 +412,7 @@ class TestSignatures:
             client.ask(more=b"Trace: %b\r\n" % trace)
             await asyncio.sleep(0)
         other = ServerConnection(client.server)
-        other.connection_made(Transport())
+        other.connection_made(RecordingTransport())
         client.gate.verdict, shown = Admit("app_1"), []
         monkeypatch.setattr(
             client.gate.verifier,
@@ -772,7 +717,7 @@ class TestTogether:
         client.gate.refusal = Reason.TOKEN_MALFORMED
         crowd = [ServerConnection(client.server) for _ in range(16)]
         for connection, agent in zip(crowd, cycle((PYTHON, OLD_PYTHON)), strict=False):
-            connection.connection_made(Transport())
+            connection.connection_made(RecordingTransport())
             for _ in range(20):  # until ids are as long as those to come
                 connection.data_received(request(agent=agent))
             connection._transport.written = b""
@@ -956,7 +901,7 @@ class TestTogether:
         client.gate.refusal = Reason.TOKEN_MALFORMED
         crowd = [ServerConnection(client.server) for _ in range(16)]
         for connection in crowd:
-            connection.connection_made(Transport())
+            connection.connection_made(RecordingTransport())
         for _ in range(7):
             client.ask()
         with a_turn():
@@ -1027,7 +972,7 @@ class TestLikeTheLast:
     def neighbour(self, client: Client) -> ServerConnection:
         """Another connection of the same, which was refused something too."""
         connection = ServerConnection(client.server)
-        connection.connection_made(Transport())
+        connection.connection_made(RecordingTransport())
         connection.data_received(self.request())
         assert b"token_malformed" in connection._transport.written
         connection._transport.written = b""

@@ -4,8 +4,7 @@ import asyncio
 import gzip
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -22,10 +21,14 @@ from enforcement_gateway.http import exchange
 from enforcement_gateway.http.protocol import ServerConnection
 from enforcement_gateway.http.routes import Door
 from enforcement_gateway.http.server import Behind, Limits, Server
-from enforcement_gateway.turns import turn
+from enforcement_gateway.testing.recorders import (
+    RecordingPool,
+    RecordingTransport,
+    a_turn,
+)
 from enforcement_gateway.upstream.answers import AnswerHead
 from enforcement_gateway.upstream.forwarding import UpstreamAuthorization
-from enforcement_gateway.upstream.pool import MAX_PUT_OFF, Origin, Pool
+from enforcement_gateway.upstream.pool import MAX_PUT_OFF
 from enforcement_gateway.verification import Verifier
 from enforcement_gateway.view import View
 from tollgate.events.registry import Enforcement
@@ -92,56 +95,6 @@ class FoldedView(FoldedLogs, View):
         """They hold no more than that."""
 
 
-class Transport:
-    def __init__(self) -> None:
-        self.written = b""
-        self.aborted = False
-
-    def get_extra_info(self, name: str) -> object:
-        return ("192.0.2.1", 5) if name == "peername" else None
-
-    def write(self, data: bytes) -> None:
-        self.written += data
-
-    def is_closing(self) -> bool:
-        return self.aborted
-
-    def pause_reading(self) -> None:
-        """Nothing comes but what a test sends."""
-
-    def resume_reading(self) -> None:
-        """See `pause_reading`."""
-
-    def can_write_eof(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        self.aborted = True
-
-    def abort(self) -> None:
-        self.aborted = True
-
-
-class TellingPool(Pool):
-    """Sends nothing, and says what it was to send, and for whom."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            Origin.of("http://upstream.test"),
-            Counters(),
-            max_connections=1,
-            connect_timeout=1.0,
-            answer_timeout=1.0,
-        )
-        self.forwarded = []
-
-    def send(self, request: bytes, answers: object) -> None:
-        self.forwarded.append((request, answers))
-
-    def send_each(self, requests: list[tuple[bytes, object]]) -> None:
-        self.forwarded += requests
-
-
 ANSWER = AnswerHead(status=200, phrase=b"OK", fields=[], length=2)
 
 
@@ -189,7 +142,7 @@ class Crowd:
         self.gate = FaultyGate(
             self.view, verifier, self.counters, audiences=DEFAULT_AUDIENCES
         )
-        self.pool = TellingPool()
+        self.pool = RecordingPool()
         self.server = Server(
             self.gate,
             self.counters,
@@ -200,37 +153,28 @@ class Crowd:
             next(self.server.request_ids)
         self.connections = [ServerConnection(self.server) for _ in range(size)]
         for connection in self.connections:
-            connection.connection_made(Transport())
+            connection.connection_made(RecordingTransport())
 
     def learn(self, connection: ServerConnection, octets: bytes) -> None:
         """Read it the strict way, so that the next like it are of every day."""
         connection.data_received(octets)
-        ((_, answers),) = self.pool.forwarded
+        ((_, answers),) = self.pool.sent
         answers.answer_whole(ANSWER, b"{}")
         assert connection._exchange is None
-        self.pool.forwarded.clear()
+        self.pool.sent.clear()
 
     async def said(self) -> list[bytes]:
         """To each, but for ids and dates, if all that is forwarded is answered.
 
         An answer tells what of, so that it shows whose request that was.
         """
-        while self.pool.forwarded:
-            octets, answers = self.pool.forwarded.pop(0)
+        while self.pool.sent:
+            octets, answers = self.pool.sent.pop(0)
             body = sha256(IDS.sub(b"", octets)).hexdigest().encode()
             answers.answer_whole(replace(ANSWER, length=len(body)), body)
             await settle()
         written = [each._transport.written for each in self.connections]
         return [DATE.sub(b"", IDS.sub(b"", each)) for each in written]
-
-
-@contextmanager
-def a_turn() -> Iterator[None]:
-    turn.begin()
-    try:
-        yield
-    finally:
-        turn.end()
 
 
 async def settle() -> None:
@@ -298,7 +242,7 @@ class TestIsToldAsIfAlone:
             for crowd, together in zip(crowds, (True, False), strict=True):
                 await ask(crowd, together=together)
             ours, theirs = crowds
-            event(f"{len(ours.pool.forwarded)} forwarded")
+            event(f"{len(ours.pool.sent)} forwarded")
             assert await ours.said() == await theirs.said()
             for name in ("requests", "admitted", "open", "denied", "reported"):
                 ours_are = getattr(ours.counters, name)
@@ -321,11 +265,11 @@ class TestTurn:
         with a_turn():
             crowd.connections[0].data_received(request(GOOD, BODIES[0]))
             crowd.connections[1].data_received(request(GOOD, BODIES[0]))
-            assert (crowd.view.looks, crowd.pool.forwarded) == (before, [])
+            assert (crowd.view.looks, crowd.pool.sent) == (before, [])
         assert crowd.view.looks == before + 1
-        assert len(crowd.pool.forwarded) == 2
-        assert [to for _, to in crowd.pool.forwarded] == crowd.connections[:2]
-        ids = [IDS.search(octets)[0] for octets, _ in crowd.pool.forwarded]
+        assert len(crowd.pool.sent) == 2
+        assert [to for _, to in crowd.pool.sent] == crowd.connections[:2]
+        ids = [IDS.search(octets)[0] for octets, _ in crowd.pool.sent]
         assert len(set(ids)) == 2
 
     @pytest.mark.parametrize("change", ["revoked", "too old"])
@@ -336,22 +280,22 @@ class TestTurn:
                 crowd.view.revoke("jti-good")
             else:
                 crowd.view.is_fresh = False
-        assert crowd.pool.forwarded == []
+        assert crowd.pool.sent == []
         assert crowd.connections[0]._transport.written
 
     async def test_what_is_large_does_not_wait_for_its_end(self, crowd) -> None:
         with a_turn():
             crowd.connections[0].data_received(request(GOOD, BODIES[0]))
             crowd.connections[1].data_received(request(GOOD, BODIES[-1]))
-            assert len(crowd.pool.forwarded) == 2
+            assert len(crowd.pool.sent) == 2
             crowd.connections[2].data_received(request(GOOD, BODIES[0]))
-            assert len(crowd.pool.forwarded) == 2
-        assert len(crowd.pool.forwarded) == 3
+            assert len(crowd.pool.sent) == 2
+        assert len(crowd.pool.sent) == 3
 
     async def test_without_one_each_is_served_at_once(self, crowd) -> None:
         for number, connection in enumerate(crowd.connections):
             connection.data_received(request(GOOD, BODIES[0]))
-            assert len(crowd.pool.forwarded) == number + 1
+            assert len(crowd.pool.sent) == number + 1
 
     async def test_a_fault_ends_one(self, crowd, monkeypatch) -> None:
         """Nobody else is kept from an answer by it."""
@@ -365,4 +309,4 @@ class TestTurn:
         aborted = [each._transport.aborted for each in crowd.connections]
         assert aborted == [False, True, False]
         assert len(told) == 1
-        assert len(crowd.pool.forwarded) == 2
+        assert len(crowd.pool.sent) == 2

@@ -56,10 +56,7 @@ class Regulars:
 
     def come(self) -> None:
         """The first was added: serve them when the turn is over; without one, now."""
-        if self._turn.is_under_way:
-            self._turn.put_off(self.serve)
-        else:
-            self.serve()
+        self._turn.put_off(self.serve)
 
     def serve(self) -> None:
         """Forward who is plainly admitted; an exchange takes care of all others."""

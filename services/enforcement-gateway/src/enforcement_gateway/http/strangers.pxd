@@ -33,7 +33,6 @@ cdef class Strangers:
     )
     cpdef settled(self, tuple asked, outcome)
     cpdef begin(self, bytes request, Stranger one, HeadTemplate template)
-    cdef _come(self)
     @cython.locals(questions=list, ones=list, templates=list)
     cpdef serve(self)
     @cython.locals(

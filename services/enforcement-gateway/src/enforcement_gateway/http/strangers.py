@@ -87,19 +87,12 @@ class Strangers:
         self._ones.append(one)
         self._templates.append(template)
         if len(self._ones) == 1:
-            self._come()
+            self._turn.put_off(self.serve)
 
     def begin(self, request: bytes, one: Stranger, template: HeadTemplate) -> None:
         """Add the first that is unread."""
         self.unread.append((request, one, template))
-        self._come()
-
-    def _come(self) -> None:
-        """The first was added: look at them when the turn is over; without one, now."""
-        if self._turn.is_under_way:
-            self._turn.put_off(self.serve)
-        else:
-            self.serve()
+        self._turn.put_off(self.serve)
 
     def serve(self) -> None:
         """Refuse whom a first look refuses, and tell all others what it said."""

@@ -115,10 +115,7 @@ class Pool(Owner):
         if len(request) > MAX_PUT_OFF:
             self._send_all()
         elif len(requests) == 1:  # those behind it go when it goes
-            if self._turn.is_under_way:
-                self._turn.put_off(self._send_all)
-            else:
-                self._send_all()
+            self._turn.put_off(self._send_all)
 
     def send_each(self, requests: list[tuple[bytes, Answers]]) -> None:
         """As `send`, of all of a turn when it ends: now, with what waits for that."""

@@ -16,7 +16,6 @@ import time
 from collections.abc import Mapping
 from contextlib import aclosing
 from datetime import datetime
-from typing import ClassVar
 
 import msgspec
 import uvloop
@@ -45,8 +44,6 @@ class Read(msgspec.Struct, frozen=True):
 
 class Forgetful:
     """Decodes everything and keeps nothing: what reading alone costs."""
-
-    NEEDS_TIME: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._decoder = msgspec.json.Decoder(tuple[int, str, RegistryEvent])

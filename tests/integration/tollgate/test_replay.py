@@ -313,6 +313,16 @@ class TestOddEvents:
         with pytest.raises(UnreadableEvent, match="is missing"):
             await filled.replay(RegistryState())
 
+    async def test_an_end_that_is_missing_is_told(
+        self, tokens: EventLog, db: Connection
+    ) -> None:
+        fact = SigningKeyAnnounced(alg="ES256", pem="PEM")
+        await tokens.append(AppendGroup(events=[("signing_key-1", fact)] * 3))
+        await db.execute("ALTER TABLE tokens.events DISABLE TRIGGER USER")
+        await db.execute("DELETE FROM tokens.events WHERE position = 3")
+        with pytest.raises(UnreadableEvent, match="event 3 is missing"):
+            await tokens.replay(TokensState())
+
     async def test_a_hole_before_an_odd_event_is_not_passed_over(
         self, filled: EventLog, db: Connection
     ) -> None:

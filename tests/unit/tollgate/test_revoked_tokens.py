@@ -12,8 +12,11 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 clients = st.sampled_from(["app_1", "app_2"])
 jtis = st.sampled_from(["a", "b", "c"])
-moments = st.integers(0, 3_000_000).map(
-    lambda milliseconds: START + timedelta(milliseconds=milliseconds)
+moments = st.one_of(
+    st.integers(0, 3_000_000).map(
+        lambda milliseconds: START + timedelta(milliseconds=milliseconds)
+    ),
+    st.integers(0, 10).map(lambda periods: START + timedelta(seconds=periods * PERIOD)),
 )
 additions = st.lists(st.tuples(moments, clients, jtis, moments), max_size=20)
 sizes = st.lists(st.integers(1, 8), min_size=1, max_size=8)
@@ -117,6 +120,20 @@ def test_many_at_once_are_held_and_forgotten_as_one_by_one(
         each.forget(later.timestamp())
     assert held(in_blocks) == held(single)
     assert list(in_blocks.entries()) == list(single.entries())
+
+
+@given(additions, moments)
+def test_what_has_expired_by_a_time_that_is_told_first_is_not_kept(
+    history: list[tuple[datetime, str, str, datetime]], later: datetime
+) -> None:
+    told_first, told_last = RevokedTokens(), RevokedTokens()
+    tokens = [token for _, *token in sorted(history)]
+    told_first.forget(later.timestamp())
+    add_to(told_first, *tokens)
+    add_to(told_last, *tokens)
+    told_last.forget(later.timestamp())
+    assert held(told_first) == held(told_last)
+    assert list(told_first.entries()) == list(told_last.entries())
 
 
 @given(additions, moments)

@@ -242,6 +242,18 @@ def test_revocations_are_folded_the_same_in_blocks_of_any_size(
     assert blocks.dump() == single.dump()
 
 
+@given(st.lists(revocation_facts, min_size=1, max_size=30))
+def test_revocations_are_folded_the_same_if_the_time_at_the_end_is_told_first(
+    facts: Facts,
+) -> None:
+    single, log = TokensState(), MemoryLog("tokens")
+    extend(single, log, facts)
+    block = TokensState()
+    block.reach(log.events[-1].recorded_at)
+    block.fold_lines(1, b"".join(map(line_of, log.events)))
+    assert block.dump() == single.dump()
+
+
 def in_blocks(log: MemoryLog, sizes: list[int]) -> Iterator[list[RecordedEvent]]:
     left, number = list(log.events), 0
     while left:

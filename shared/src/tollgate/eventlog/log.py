@@ -15,7 +15,7 @@ from tollgate.eventlog.committer import CALLS_IN_FLIGHT, GroupCommitter, Outcome
 from tollgate.eventlog.errors import LogUnavailable
 from tollgate.eventlog.groups import Appended, AppendGroup
 from tollgate.eventlog.replay import OddLines, Replay, Replayable, gc_paused
-from tollgate.events import RecordedEvent
+from tollgate.events import RecordedEvent, UnreadableEvent
 
 READ_TRIES = 2
 """A pooled connection may have died since it was used last; a read may be repeated."""
@@ -143,9 +143,23 @@ class EventLog:
         """
         head = await self.head(also_of_standby=True)
         end = head.position if to is None else min(to, head.position)
+        # First, and once for all: what has expired by then is not kept meanwhile, and
+        # the database takes long to write a time for each.
+        if end:
+            state.reach(await self._recorded_at(end))
         with gc_paused():
             await self._replay(Replay(self._pool, self.name, state, 0), state, end)
         return end
+
+    async def _recorded_at(self, position: int) -> datetime:
+        rows = await self._read(
+            f"SELECT recorded_at FROM {self.name}.events WHERE position = $1",  # noqa: S608
+            position,
+        )
+        if not rows:
+            raise UnreadableEvent(f"event {position} is missing")
+        recorded_at: datetime = rows[0]["recorded_at"]
+        return recorded_at
 
     async def _replay(self, reading: Replay, state: Replayable, end: int) -> None:
         tries = READ_TRIES

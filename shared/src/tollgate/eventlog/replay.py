@@ -14,7 +14,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import msgspec
 from asyncpg.protocol import NO_TIMEOUT
@@ -41,12 +41,7 @@ _NO_TIMEOUT: Any = NO_TIMEOUT
 
 
 class Replayable(Protocol):
-    """A state that also folds lines as `replay` reads them.
-
-    `NEEDS_TIME`: it is to be told how late it is in the log, by `reach`.
-    """
-
-    NEEDS_TIME: ClassVar[bool]
+    """A state that also folds lines as `replay` reads them."""
 
     def apply(self, recorded: RecordedEvent) -> None:
         """Fold in the next event, or raise `UnreadableEvent` and change nothing."""
@@ -61,7 +56,7 @@ class Replayable(Protocol):
         """
 
     def reach(self, recorded_at: datetime) -> None:
-        """Take note of when the last of the events that were folded was recorded."""
+        """It is `recorded_at` in the log: what has expired by then may be left out."""
 
 
 class OddLines(Exception):
@@ -124,14 +119,6 @@ class Replay:
             self._fold()
             if self.position < end:
                 raise UnreadableEvent(f"an event up to {end} is missing")
-            if self._state.NEEDS_TIME:
-                # Once for all: the database takes long to write a time for each.
-                recorded_at = await connection.fetchval(
-                    f"SELECT recorded_at FROM {self._log}.events"  # noqa: S608
-                    " WHERE position = $1",
-                    end,
-                )
-                self._state.reach(recorded_at)
 
     def expect(self, position: int) -> None:
         """Raise `UnreadableEvent` unless `position` is the next."""

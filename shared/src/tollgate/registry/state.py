@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 from sys import intern
-from typing import Any, ClassVar, TypeAlias, get_args
+from typing import Any, TypeAlias, get_args
 
 import msgspec
 from msgspec.structs import force_setattr as _set
@@ -157,7 +157,6 @@ class RegistryState:
     """
 
     LOG = "registry"
-    NEEDS_TIME: ClassVar[bool] = False
     SHAPE = shape_of(_Part)
 
     def __init__(self) -> None:

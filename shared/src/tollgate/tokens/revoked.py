@@ -31,6 +31,7 @@ PERIOD = 5 * 60
 
 _PERIODS_OF_A_DAY = 24 * 60 * 60 // PERIOD
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 def name_of(client_id: str, jti: str) -> str:
@@ -51,12 +52,14 @@ class RevokedTokens:
     `names` are theirs, as `name_of` makes them. Who is not among them is revoked later
     only if its name is in `latest`, for as long as that is the same set: it has what
     was added since it began, and another one is begun when it is full.
-    Nothing is to be forgotten up to `due_at`, in seconds since the epoch.
+    Nothing is to be forgotten up to `due_at`, in seconds since the epoch. What expires
+    before all that is kept is not added: it would be forgotten at once.
     """
 
     __slots__ = (
         "_due",
         "_max_latest",
+        "_over_at",
         "_periods",
         "_repeated",
         "due_at",
@@ -66,7 +69,8 @@ class RevokedTokens:
 
     def __init__(self, max_latest: int = MAX_LATEST) -> None:
         self._max_latest = max_latest
-        self.due_at = math.inf
+        self.due_at = -math.inf
+        self._over_at = _LONG_AGO  # whatever expires up to then is of no use any more
         self.names: set[str] = set()
         self.latest: set[str] = set()
         self._due: dict[int, list[str]] = {}
@@ -83,11 +87,12 @@ class RevokedTokens:
 
     def add(self, tokens: Iterable[tuple[str, TokenRevoked]]) -> None:
         """Revoke tokens of apps, each until it expires and a while longer."""
-        due_in, names = self._due.get, []
+        due_in, over_at, names = self._due.get, self._over_at, []
         for client_id, token in tokens:
-            left = (
-                _EPOCH - token.expires_at
-            )  # negative: rounded down it is the period up
+            expires_at = token.expires_at
+            if expires_at <= over_at:
+                continue
+            left = _EPOCH - expires_at  # negative: rounded down it is the period up
             period = -(left.days * _PERIODS_OF_A_DAY + left.seconds // PERIOD)
             due = due_in(period)
             if due is None:
@@ -125,12 +130,13 @@ class RevokedTokens:
         if now <= self.due_at:
             return
         periods = self._periods
-        oldest_kept = now - _FORGET_AFTER
-        while periods and periods[0] * PERIOD < oldest_kept:
+        last_over = math.ceil((now - _FORGET_AFTER) / PERIOD) - 1
+        while periods and periods[0] <= last_over:
             due = self._due.pop(heapq.heappop(periods))
             if self._repeated:
                 due = self._without_repeated(due)
             self.names.difference_update(due)
+        self._over_at = _EPOCH + timedelta(seconds=last_over * PERIOD)
         self._note_what_is_due()
 
     def entries(self) -> Iterator[DueTokens]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from enum import StrEnum
 from sys import intern
-from typing import ClassVar, TypeAlias, cast
+from typing import TypeAlias, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -118,7 +118,6 @@ class TokensState:
     """
 
     LOG = "tokens"
-    NEEDS_TIME: ClassVar[bool] = True
     SHAPE = shape_of(_Part)
 
     def __init__(self) -> None:

@@ -23,6 +23,32 @@ def postgres_for(bench: Bench, whom: str) -> Iterator[str]:
         server.discard()
 
 
+async def time_flushes(connection: Connection) -> None:
+    """From now on the server counts for how long it flushes its WAL."""
+    await _have(connection, "track_wal_io_timing = on")
+    await connection.execute("SELECT pg_stat_reset_shared('io')")
+
+
+async def flush_milliseconds(connection: Connection) -> float:
+    """The mean since `time_flushes` of those by sessions that have ended."""
+    taken: float = await connection.fetchval(
+        "SELECT coalesce(sum(fsync_time) / nullif(sum(fsyncs), 0)::float, 0)"
+        " FROM pg_stat_io WHERE object = 'wal' AND backend_type = 'client backend'"
+    )
+    return taken
+
+
+async def have_slower_disk(connection: Connection, milliseconds: float) -> None:
+    """From now on each flush takes so much longer, whoever it is for."""
+    await _have(connection, "commit_siblings = 0")  # not only beside others at work
+    await _have(connection, f"commit_delay = {round(milliseconds * 1e3)}")
+
+
+async def _have(connection: Connection, setting: str) -> None:
+    await connection.execute(f"ALTER SYSTEM SET {setting}")
+    await connection.execute("SELECT pg_reload_conf()")
+
+
 @asynccontextmanager
 async def logs_of(bench: Bench) -> AsyncIterator[tuple[str, Connection]]:
     """URL of a database with empty `LOGS`, and a connection to it."""

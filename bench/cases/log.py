@@ -8,7 +8,7 @@ from functools import partial
 from bench.logs.append import Measured
 from bench.logs.clients import Client
 from bench.logs.server import (
-    flush_milliseconds,
+    a_flush,
     have_recycled_wal,
     have_slower_disk,
     logs_of,
@@ -54,7 +54,7 @@ async def run(bench: Bench) -> list[Row]:
             )
         await time_flushes(connection)
         measured = await bench.alternate(contenders, usual=ROUNDS)
-        rows = _rows(measured, await flush_milliseconds(connection))
+        rows = _rows(measured, await a_flush(connection))
         if not bench.quick:
             await have_slower_disk(connection, FLUSH_LONGER)
             both = ("ours", _best_singly(measured))
@@ -135,12 +135,10 @@ def _beside_commit_each(
     )
 
 
-def _rows(measured: Mapping[str, list[Measured]], flush: float) -> list[Row]:
+def _rows(measured: Mapping[str, list[Measured]], flush: Detail) -> list[Row]:
     rates = _rates(measured)
     return [
-        _beside_commit_each(
-            measured, MIX, ratio_at_least(12), Detail("a flush", flush, "ms")
-        ),
+        _beside_commit_each(measured, MIX, ratio_at_least(12), flush),
         Row(
             what="appends: the same",
             unit="/s",

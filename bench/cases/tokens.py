@@ -139,7 +139,7 @@ async def _beside_the_peer(
         )
     for each in rounds["ours"]:
         await issuer.require_good(each.exchanged.tokens[:SAMPLE])
-    return _rows(rounds["ours"], rounds["theirs"], limits)
+    return _rows(rounds["ours"], rounds["theirs"], limits, await issuer.a_flush())
 
 
 async def _as_it_grows(bench: Bench, issuer: Issuer, ours: _Asked) -> list[Row]:
@@ -232,7 +232,9 @@ def _limit(bench: Bench) -> float:
     return float(measured.stdout)
 
 
-def _rows(ours: list[Round], theirs: list[Round], limits: list[float]) -> list[Row]:
+def _rows(
+    ours: list[Round], theirs: list[Round], limits: list[float], flush: Detail
+) -> list[Row]:
     rate = Figure.of(each.exchanged.per_second for each in ours)
     peer = Figure.of(each.exchanged.per_second for each in theirs)
     costs = Figure.of(each.cpu * 1e6 for each in ours)
@@ -260,7 +262,7 @@ def _rows(ours: list[Round], theirs: list[Round], limits: list[float]) -> list[R
             peer="oidc-provider, in memory",
             theirs=Figure.of(each.exchanged.quantile(0.99) * 1e3 for each in theirs),
             target=ours_at_most(12),
-            details=(stood_still(each.stolen for each in ours),),
+            details=(stood_still(each.stolen for each in ours), flush),
         ),
         Row(
             what="processor time for a token",

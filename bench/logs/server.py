@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from bench.measuring.context import Bench
+from bench.measuring.figures import Detail
 from local_stack.databases import temporary_database
 from local_stack.postgres import Postgres
 from tollgate.database import Connection, connect
@@ -29,13 +30,13 @@ async def time_flushes(connection: Connection) -> None:
     await connection.execute("SELECT pg_stat_reset_shared('io')")
 
 
-async def flush_milliseconds(connection: Connection) -> float:
-    """The mean since `time_flushes` of those by sessions that have ended."""
-    taken: float = await connection.fetchval(
+async def a_flush(connection: Connection) -> Detail:
+    """The mean since `time_flushes`; a session tells its own when a second is over."""
+    milliseconds = await connection.fetchval(
         "SELECT coalesce(sum(fsync_time) / nullif(sum(fsyncs), 0)::float, 0)"
         " FROM pg_stat_io WHERE object = 'wal' AND backend_type = 'client backend'"
     )
-    return taken
+    return Detail("a flush", milliseconds, "ms")
 
 
 async def have_slower_disk(connection: Connection, milliseconds: float) -> None:

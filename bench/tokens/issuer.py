@@ -14,9 +14,15 @@ from typing import NamedTuple
 
 import aiohttp
 
-from bench.logs.server import have_recycled_wal, postgres_for
+from bench.logs.server import (
+    a_flush,
+    have_recycled_wal,
+    postgres_for,
+    time_flushes,
+)
 from bench.measuring.context import Bench
 from bench.measuring.failures import CannotMeasure
+from bench.measuring.figures import Detail
 from bench.measuring.programs import Program
 from bench.tokens.assertions import Endpoint
 from local_stack.databases import temporary_database
@@ -67,6 +73,14 @@ class Issuer:
             if isinstance(verified, TokenRefusal):
                 raise CannotMeasure(f"a token of ours is {verified.value}")
 
+    async def a_flush(self) -> Detail:
+        """What one takes its database, in the mean."""
+        connection = await connect(self.owner_url, application_name="bench")
+        try:
+            return await a_flush(connection)
+        finally:
+            await connection.close()
+
     async def require_recorded(self, tokens: int) -> None:
         """The issuance log holds one event for each token that was given."""
         recorded = (await self.log.head()).position
@@ -83,6 +97,7 @@ async def open_issuer(bench: Bench) -> AsyncIterator[Issuer]:
         connection = await connect(postgres_url, application_name="bench")
         try:
             await have_recycled_wal(connection, _WAL_FILES)
+            await time_flushes(connection)
         finally:
             await connection.close()
         async with (

@@ -25,10 +25,10 @@ from msgspec.structs import replace
 
 from enforcement_gateway.counters import Counters
 from enforcement_gateway.gate import Gate
-from enforcement_gateway.http.protocol import ServerConnection
+from enforcement_gateway.http.listening import serve
 from enforcement_gateway.http.routes import Door
 from enforcement_gateway.http.server import Behind, Limits, Server
-from enforcement_gateway.sockets.loop import Loop, running_loop
+from enforcement_gateway.sockets.loop import Loop
 from enforcement_gateway.testing.owners import Owners, owners_of
 from enforcement_gateway.testing.process import GatewayProcess, gateway_process
 from enforcement_gateway.upstream.forwarding import UpstreamAuthorization
@@ -333,12 +333,7 @@ async def make_gateway(
             admin_prefix=b"/admin",
             trusted_proxies=trusted_proxies,
         )
-        listener = running_loop().listen(
-            [socket.create_server(("127.0.0.1", 0))],
-            lambda: ServerConnection(server),
-            listener_tls,
-        )
-        server.start()
+        listener = serve(server, [socket.create_server(("127.0.0.1", 0))], listener_tls)
         gateway = Gateway(server, listener, upstream, world)
         started.append(gateway)
         return gateway

@@ -16,6 +16,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from enforcement_gateway.sockets import arrivals
 from enforcement_gateway.sockets import listener as listeners
 from enforcement_gateway.sockets.demotion import (
     LOT,
@@ -24,6 +25,7 @@ from enforcement_gateway.sockets.demotion import (
     SHARE,
 )
 from enforcement_gateway.sockets.kernel import READ_SIZE
+from enforcement_gateway.sockets.listener import Listener
 from enforcement_gateway.sockets.loop import Loop, running_loop
 from enforcement_gateway.sockets.readiness import Readiness
 from enforcement_gateway.sockets.watched import Watched
@@ -746,7 +748,12 @@ class TestListener:
             served.append(Recorder())
             return served[-1]
 
-        listener = running_loop().listen([socket.create_server(("127.0.0.1", 0))], make)
+        listener = running_loop().listen(
+            [socket.create_server(("127.0.0.1", 0))],
+            make,
+            welcomed=lambda: len(served),
+            make_room=lambda _: True,
+        )
         waiting = socket.create_connection(listener.sockets[0].getsockname())
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         spare = os.dup(0)
@@ -767,3 +774,188 @@ class TestListener:
         listener.close()
         assert listener.sockets == ()
         await until(lambda: "lost" in served[0].told)
+
+    async def test_goes_on_after_one_who_cannot_be_served(self):
+        reported = []
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: reported.append(context)
+        )
+        served = []
+
+        def make():
+            served.append(Recorder())
+            if len(served) == 1:
+                raise RuntimeError("a fault of ours")
+            return served[-1]
+
+        listener = running_loop().listen(
+            [socket.create_server(("127.0.0.1", 0))],
+            make,
+            welcomed=lambda: 0,
+            make_room=lambda _: True,
+        )
+        address = listener.sockets[0].getsockname()
+        first, second = (socket.create_connection(address) for _ in range(2))
+        with first, second:
+            second.sendall(b"served")
+            await until(lambda: len(served) == 2 and served[1].received == b"served")
+            assert await asyncio.to_thread(first.recv, 1) == b""
+        assert len(reported) == 1
+        listener.close()
+        await until(lambda: "lost" in served[1].told)
+
+
+class TestWhoComes:
+    """To a listener, beside others who are told by the same kernel."""
+
+    SECONDS = 0.0005
+
+    @pytest.fixture
+    def clock(self):
+        return Clock()
+
+    @pytest.fixture
+    def readiness(self, clock):
+        readiness = Readiness(itertools.count().__next__, clock)
+        yield readiness
+        readiness.close()
+
+    @pytest.fixture
+    def taken(self):
+        return []
+
+    @pytest.fixture
+    async def listener(self, clock, readiness, taken):
+        """One whose connections take that time each."""
+
+        def take(connected):
+            assert turn_of_loop.is_under_way
+            taken.append(connected)
+            clock.now += self.SECONDS
+
+        self.listener = listener = Listener(
+            asyncio.get_running_loop(),
+            readiness,
+            [socket.create_server(("127.0.0.1", 0), backlog=1000)],
+            take,
+            lambda: 0,
+        )
+        yield listener
+        listener.close()
+        for each in taken:
+            each.close()
+
+    @pytest.fixture
+    def come(self, listener):
+        """Have so many connect."""
+        clients = []
+
+        def come(number):
+            address = listener.sockets[0].getsockname()
+            clients.extend(socket.create_connection(address) for _ in range(number))
+
+        yield come
+        for each in clients:
+            each.close()
+
+    @pytest.fixture
+    def watch(self, clock, readiness):
+        """Have one heard who always has something to say."""
+        pairs = []
+
+        def watch(*, demoted=False, seconds=0.0001):
+            watched = Busy(clock, seconds=seconds)
+            pairs.append(socket.socketpair())
+            descriptor = pairs[-1][0].fileno()
+            readiness.watch(descriptor, watched, select.EPOLLOUT)
+            if demoted:
+                readiness.demote(descriptor, watched)
+            return watched
+
+        yield watch
+        for each in itertools.chain(*pairs):
+            each.close()
+
+    async def test_waits_for_who_is_there(self, clock, readiness, taken, come, watch):
+        others = watch()
+        readiness.select(0)
+        come(arrivals.LOT + 1)
+        heard = others.heard
+        readiness.select(0)
+        assert (others.heard, len(taken)) == (heard + 1, arrivals.LOT)
+        for turn in range(2, 40):
+            readiness.select(0)
+            assert others.heard == heard + turn
+        assert len(taken) == arrivals.LOT
+        clock.now += 4 * arrivals.LOT * self.SECONDS
+        readiness.select(0)
+        assert len(taken) == arrivals.LOT + 1
+
+    async def test_is_not_forgotten_where_nobody_else_comes(
+        self, clock, readiness, taken, come
+    ):
+        """The kernel tells of it once; until its turn, others are waited for."""
+        others = Busy(clock, seconds=0.0001)
+        ours, theirs = socket.socketpair()
+        edges = select.EPOLLIN | select.EPOLLET
+        with ours, theirs:
+            readiness.watch(ours.fileno(), others, edges)
+            theirs.send(b"now")
+            readiness.select(None)
+            come(arrivals.LOT + 1)
+            readiness.select(None)
+            assert len(taken) == arrivals.LOT
+            readiness.select(None)
+            assert (others.heard, len(taken)) == (1, arrivals.LOT)
+            clock.now += 4 * arrivals.LOT * self.SECONDS
+            readiness.select(None)
+            assert len(taken) == arrivals.LOT + 1
+            readiness.forget(ours.fileno())
+
+    async def test_is_taken_beside_whoever_is_demoted(
+        self, readiness, taken, come, watch
+    ):
+        demoted = watch(demoted=True)
+        readiness.select(0)
+        come(arrivals.LOT_AT_REST + 1)
+        readiness.select(0)
+        assert len(taken) == arrivals.LOT_AT_REST
+        readiness.select(0)
+        assert len(taken) == arrivals.LOT_AT_REST + 1
+        assert demoted.heard == 3
+
+    async def test_takes_the_time_of_nobody_else(
+        self, clock, readiness, taken, come, watch
+    ):
+        others = [watch() for _ in range(10)]
+        demoted = [watch(demoted=True) for _ in range(100)]
+        readiness.select(0)
+        for each in demoted:
+            each.heard = 0
+        for each in others:
+            each.heard = 0
+        come(900)
+        begun = clock.now
+        while len(taken) < 900:
+            readiness.select(0)
+        spent = clock.now - begun
+        theirs = sum(each.heard for each in demoted)
+        calm = sum(each.heard for each in others)
+        share = len(taken) * self.SECONDS / spent
+        assert share == pytest.approx(arrivals.SHARE, rel=0.1)
+        assert theirs / (theirs + calm) == pytest.approx(SHARE, rel=0.1)
+
+    async def test_is_taken_no_more_once_it_is_closed(
+        self, clock, readiness, taken, come, watch
+    ):
+        watch()
+        readiness.select(0)
+        come(3 * arrivals.LOT)
+        for _ in range(5):
+            readiness.select(0)
+        assert len(taken) == arrivals.LOT
+        with capture_logs() as logged:
+            self.listener.close()
+            clock.now += 1.0
+            readiness.select(0)
+        assert (len(taken), logged) == (arrivals.LOT, [])

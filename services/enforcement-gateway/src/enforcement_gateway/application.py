@@ -29,6 +29,8 @@ _TOTALS = {
     "admitted": "Requests let through because of their token.",
     "open": "Requests let through because their source has enforcement off.",
     "connections": "Connections that clients opened.",
+    "connections_let_in": "Those of which a request was let in.",
+    "connections_displaced": "Those closed for others, as nothing was let in of them.",
     "upstream_connections": "Connections opened to upstreams.",
     "confirmations": "Requests that waited for the logs to be read once more.",
     "body_bytes": "Octets of bodies that arrived in pieces.",

@@ -16,6 +16,8 @@ cdef class Counters:
     cdef public long long succeeded
     cdef dict _answered_otherwise
     cdef public long long connections
+    cdef public long long connections_let_in
+    cdef public long long connections_displaced
     cdef public long long connections_now
     cdef public long long demoted_connections_now
     cdef public long long upstream_connections

@@ -41,6 +41,8 @@ class Tally(msgspec.Struct, kw_only=True):
     denied: dict[Reason, int] = {}
     answered: dict[int, int] = {}
     connections: int = 0
+    connections_let_in: int = 0
+    connections_displaced: int = 0
     connections_now: int = 0
     demoted_connections_now: int = 0
     upstream_connections: int = 0
@@ -77,6 +79,8 @@ class Counters:
         self.succeeded = 0
         self._answered_otherwise: dict[int, int] = {}
         self.connections = 0
+        self.connections_let_in = 0
+        self.connections_displaced = 0
         self.connections_now = 0
         self.demoted_connections_now = 0
         self.upstream_connections = 0

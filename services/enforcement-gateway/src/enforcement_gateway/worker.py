@@ -22,7 +22,8 @@ from prometheus_client import CollectorRegistry
 from enforcement_gateway.counters import Counters
 from enforcement_gateway.data_port import bind, tls_of
 from enforcement_gateway.gate import Gate
-from enforcement_gateway.http.protocol import IS_COMPILED, ServerConnection
+from enforcement_gateway.http.listening import serve
+from enforcement_gateway.http.protocol import IS_COMPILED
 from enforcement_gateway.http.routes import Door
 from enforcement_gateway.http.server import Behind, Limits, Server
 from enforcement_gateway.memory import keep_freed_memory
@@ -221,8 +222,7 @@ def listen(settings: Settings, server: Server) -> Listener:
     sockets = bind(settings, shared=True)
     for each in sockets:
         each.listen(BACKLOG)
-    server.start()
-    return running_loop().listen(sockets, lambda: ServerConnection(server), tls)
+    return serve(server, sockets, tls)
 
 
 async def close_listener(listener: Listener) -> None:

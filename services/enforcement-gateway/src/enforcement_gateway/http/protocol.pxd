@@ -38,6 +38,8 @@ cdef class ServerConnection(Connection):
     cdef bint _ended
     cdef bint _in_head
     cdef bint _skipped_line
+    cdef bint _was_let_in
+    cdef bint _is_demoted
     cdef readonly object _transport
     cdef public double deadline
 

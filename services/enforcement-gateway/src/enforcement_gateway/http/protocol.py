@@ -65,6 +65,7 @@ class ServerConnection(Connection):
         "_exchange",
         "_held",
         "_in_head",
+        "_is_demoted",
         "_left",
         "_limits",
         "_lingered",
@@ -78,6 +79,7 @@ class ServerConnection(Connection):
         "_state",
         "_template",
         "_transport",
+        "_was_let_in",
         "deadline",
     )
 
@@ -102,7 +104,9 @@ class ServerConnection(Connection):
         self._in_head = False
         self._skipped_line = False
         self.is_congested = False
-        self.is_demoted = False
+        self._was_let_in = False
+        self._is_demoted = False
+        self.gives_way = False
         self.deadline = _FOREVER
 
     # --- asyncio ---
@@ -113,7 +117,7 @@ class ServerConnection(Connection):
         server = self._server
         self.peer = server.peer_of(transport)
         server.counters.connections += 1
-        if len(server.connections) >= self._limits.connections:
+        if not server.make_room():
             server.counters.count_denied(Reason.OVERLOADED)
             self._transport.write(
                 denial(
@@ -121,10 +125,14 @@ class ServerConnection(Connection):
                 )
             )
             self._state = _CLOSED
-            self._transport.close()
+            # Its end is told first, and what it said read: a reset would overtake both.
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+            asyncio.get_running_loop().call_soon(self._transport.close)
             return
         server.connections.add(self)
         server.counters.connections_now += 1
+        self._begin_to_give_way()
         self.deadline = self._server.clock + self._limits.head_seconds
 
     def data_received(self, data: bytes) -> None:
@@ -135,7 +143,7 @@ class ServerConnection(Connection):
                 template = self._template = self._server.templates.last_of(self.peer)
             if template is not None:
                 server = self._server
-                if self.is_demoted and template.refuses:
+                if self._is_demoted and template.refuses:
                     self._state = _BUSY
                     strangers = server.strangers
                     if strangers.unread:
@@ -187,7 +195,7 @@ class ServerConnection(Connection):
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
         self._server.connection_ended(self)
-        self.promote()
+        self._end_demotion()
         self._state = _CLOSED
         self.deadline = _FOREVER
         self._release()
@@ -230,6 +238,16 @@ class ServerConnection(Connection):
 
     def abort(self) -> None:
         self._transport.abort()
+
+    def give_way(self) -> bool:
+        """End, for another to have the place; False while an answer is under way.
+
+        Half a request does not hold a place: everybody can send one octet.
+        """
+        if self._state == _BUSY:
+            return False
+        self._transport.abort()
+        return True
 
     # --- answers to requests that have no exchange ---
 
@@ -309,7 +327,7 @@ class ServerConnection(Connection):
         self._skipped_line = False
         self._patience = PATIENCE_WITH_TEMPLATES
         self._state = _HEAD
-        if not self.is_demoted:
+        if not self._is_demoted:
             self.demote()
         own = self._own_transport
         if own is not None:
@@ -378,18 +396,21 @@ class ServerConnection(Connection):
     # --- used by the exchange ---
 
     def demote(self) -> None:
-        if not self.is_demoted:
-            self.is_demoted = True
+        if not self._is_demoted:
+            self._is_demoted = True
+            self._begin_to_give_way()
             if self._own_transport is not None:
                 self._server.counters.demoted_connections_now += 1
                 self._own_transport.demote()
 
     def promote(self) -> None:
-        if self.is_demoted:
-            self.is_demoted = False
-            if self._own_transport is not None:
-                self._server.counters.demoted_connections_now -= 1
-                self._own_transport.promote()
+        if self.gives_way:
+            self.gives_way = False
+            self._server.giving_way.pop(self, None)
+            if not self._was_let_in:
+                self._was_let_in = True
+                self._server.counters.connections_let_in += 1
+        self._end_demotion()
 
     def answer(self, answer: bytes, close: bool) -> None:
         if self._state == _CLOSED or self._transport.is_closing():
@@ -419,6 +440,20 @@ class ServerConnection(Connection):
         self._transport.abort()
 
     # --- inside ---
+
+    def _begin_to_give_way(self) -> None:
+        """Nothing of it was let in since now, if it is served at all."""
+        server = self._server
+        if not self.gives_way and self in server.connections:
+            self.gives_way = True
+            server.giving_way[self] = server.clock
+
+    def _end_demotion(self) -> None:
+        if self._is_demoted:
+            self._is_demoted = False
+            if self._own_transport is not None:
+                self._server.counters.demoted_connections_now -= 1
+                self._own_transport.promote()
 
     @property
     def _must_wait(self) -> bool:

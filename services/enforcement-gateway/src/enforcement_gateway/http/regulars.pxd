@@ -7,7 +7,7 @@ from enforcement_gateway.turns cimport Turn
 
 
 cdef class Regular(Stranger):
-    cdef public bint is_demoted
+    cdef public bint gives_way
 
     cpdef promote(self)
     cpdef take_up(self, bytes request, inflated)

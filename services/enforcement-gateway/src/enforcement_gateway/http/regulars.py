@@ -23,12 +23,12 @@ class Regular(Stranger):
     A class to inherit from, as `Answers` is.
     """
 
-    __slots__ = ("is_demoted",)
+    __slots__ = ("gives_way",)
 
-    is_demoted: bool
+    gives_way: bool
 
     def promote(self) -> None:
-        """What it asked was let in: it is heard as all others."""
+        """What it asked was let in: it keeps its place, and is heard as all others."""
         raise NotImplementedError
 
     def take_up(self, request: bytes, inflated: bytes | None) -> None:
@@ -73,7 +73,7 @@ class Regulars:
         counters.admitted += len(admitted)
         requests: list[tuple[bytes, Answers]] = []
         for _, _, one, forwarded, _, _ in admitted:
-            if one.is_demoted:
+            if one.gives_way:
                 one.promote()
             requests.append((forwarded, one))
         if requests:

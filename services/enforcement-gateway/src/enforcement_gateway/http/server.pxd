@@ -22,6 +22,7 @@ cdef class Server:
     cdef readonly bytes admin_prefix
     cdef public bint draining
     cdef readonly set connections
+    cdef readonly object giving_way
     cdef readonly set tasks
     cdef readonly object reader
     cdef readonly RefusalLog refusals

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ipaddress
 import secrets
+from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 LINGER_SECONDS = 2.0
 
+MOST_ASKED = 16
+"""Connections that are asked to give way before a newcomer is told of too many."""
+
 _LAST_DIGITS = (b"", *(b"%x\n" % digit for digit in range(15)), b"f")
 
 
@@ -39,6 +43,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     inflated: int = 2 * 1024 * 1024
     unfinished_bodies: int = 64 * 1024 * 1024
     connections: int = 10_000
+    grace_seconds: float = 1.0
     head_seconds: float = 10.0
     idle_seconds: float = 75.0
     body_seconds: float = 30.0
@@ -63,6 +68,8 @@ class Server:
     `clock` is that of the loop at the next look at deadlines, which are counted from
     it: they are never early, and late by no more than the time between two looks.
     `idle_until` is the deadline of a connection on which nothing is under way now.
+    `giving_way` are those of which nothing was let in since they came or were refused,
+    the longest first, and what the clock said then.
     `request_ids` are those to come, unique without asking for random bits each time:
     they are counted.
     """
@@ -79,6 +86,7 @@ class Server:
         "counters",
         "draining",
         "gate",
+        "giving_way",
         "idle_seconds",
         "idle_until",
         "limits",
@@ -114,6 +122,7 @@ class Server:
         self.admin_prefix = admin_prefix
         self.draining = False
         self.connections: set[ServerConnection] = set()
+        self.giving_way: OrderedDict[ServerConnection, float] = OrderedDict()
         self.tasks: set[asyncio.Task[None]] = set()
         self.reader = ThreadPoolExecutor(1, thread_name_prefix="strict reader")
         self.refusals = RefusalLog()
@@ -142,9 +151,33 @@ class Server:
     def connection_ended(self, connection: "ServerConnection") -> None:
         if connection in self.connections:
             self.connections.discard(connection)
+            self.giving_way.pop(connection, None)
             self.counters.connections_now -= 1
         if self.draining and not self.connections:
             self._emptied.set()
+
+    def make_room(self, shaking: int = 0) -> bool:
+        """Whether one more may come; another gives way for it if that is needed.
+
+        `shaking` is with how many TLS is being agreed, who are to have places, too.
+        """
+        taken = len(self.connections) + shaking
+        return taken < self.limits.connections or self._displace_one()
+
+    def _displace_one(self) -> bool:
+        """Close the one of which nothing was let in for longest, if that is long."""
+        giving_way = self.giving_way
+        for _ in range(min(MOST_ASKED, len(giving_way))):
+            connection = next(iter(giving_way))
+            if giving_way[connection] + self.limits.grace_seconds > self.clock:
+                return False
+            if connection.give_way():
+                self.connection_ended(connection)
+                self.counters.connections_displaced += 1
+                return True
+            giving_way[connection] = self.clock
+            giving_way.move_to_end(connection)
+        return False
 
     def _sixteen_ids(self, number: int) -> list[bytes]:
         """Those with all their digits but the last in common; the first is 1."""

@@ -30,6 +30,7 @@ cdef class Waiting:
 
     @cython.locals(for_others=double)
     cpdef patience(self, timeout)
+    cpdef bint is_at_rest(self)
     @cython.locals(now=double)
     cpdef start(self)
     @cython.locals(now=double, earned=double, were_let_in=Py_ssize_t)

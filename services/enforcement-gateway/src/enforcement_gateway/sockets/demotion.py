@@ -112,9 +112,13 @@ class Waiting:
         if not self.queue:
             return timeout
         for_others = 0.0
-        if self._since < self._others_until:
+        if not self.is_at_rest():
             for_others = max(-self._balance, 0.0)
         return for_others if timeout is None else min(timeout, for_others)
+
+    def is_at_rest(self) -> bool:
+        """Whether nothing was let in for `REST_SECONDS`, as far as is known."""
+        return self._since >= self._others_until
 
     def start(self) -> None:
         """The kernel is about to be heard, for which it was waited until now."""
@@ -141,9 +145,13 @@ class Waiting:
         self._balance = max(self._balance - (now - self._since), -MOST_OWED)
         self._since = now
 
+    def pass_over(self) -> None:
+        """What was done since is neither theirs nor that of others."""
+        self._since = self._clock()
+
     def due(self, *, others: bool) -> int:
         """How many may be heard now at most; `others`: of all else some had to be."""
-        if not others and self._since >= self._others_until:
+        if not others and self.is_at_rest():
             self._balance = 0.0
             return LOT_AT_REST
         return LOT if self._balance > 0.0 else 0

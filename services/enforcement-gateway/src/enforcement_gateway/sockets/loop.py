@@ -4,14 +4,18 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from enforcement_gateway.sockets.listener import Listener
 from enforcement_gateway.sockets.readiness import Readiness
-from enforcement_gateway.sockets.transport import Receiver, SocketTransport
+from enforcement_gateway.sockets.transport import SPOKEN, Receiver, SocketTransport
 
 TLS_HANDSHAKE_SECONDS = 10.0
+
+TLS_GRACE_SECONDS = 1.0
+"""A handshake that has lasted longer is given up for the next, if there is no room."""
 
 
 class Loop(asyncio.SelectorEventLoop):
@@ -20,7 +24,7 @@ class Loop(asyncio.SelectorEventLoop):
     def __init__(self, let_in: Callable[[], int]) -> None:
         """`let_in` tells how many requests of its connections were let in so far."""
         self._readiness = Readiness(let_in)
-        self._shaking: set[asyncio.Task[None]] = set()
+        self._shaking: OrderedDict[asyncio.Task[None], float] = OrderedDict()  # since
         super().__init__(cast("Any", self._readiness))  # all of it that is asked
 
     def attach(self, connected: socket.socket, protocol: Receiver) -> SocketTransport:
@@ -34,20 +38,42 @@ class Loop(asyncio.SelectorEventLoop):
         sockets: Sequence[socket.socket],
         make_protocol: Callable[[], Receiver],
         tls: ssl.SSLContext | None = None,
+        *,
+        welcomed: Callable[[], int],
+        make_room: Callable[[int], bool],
     ) -> Listener:
-        """Serve whoever connects to one of `sockets`, which listen."""
+        """Serve whoever connects to one of `sockets`, which listen.
+
+        `welcomed` tells how many of them were let in so far, and `make_room` whether
+        there is room for one more beside as many with whom TLS is being agreed.
+        """
 
         def take(connected: socket.socket) -> None:
             if tls is None:
-                self.attach(connected, make_protocol())
+                transport = self.attach(connected, make_protocol())
+                # Who waited has spoken: that is heard for the share of those who come.
+                transport.on_ready(SPOKEN)
+                return
+            has_room = make_room(len(self._shaking)) or self._give_up_handshake()
+            if not has_room:
+                connected.close()  # what could be told would take the handshake first
                 return
             shaking = self.create_task(
                 self._shake_hands(connected, make_protocol(), tls)
             )
-            self._shaking.add(shaking)
-            shaking.add_done_callback(self._shaking.discard)
+            self._shaking[shaking] = self.time()
+            shaking.add_done_callback(lambda done: self._shaking.pop(done, None))
 
-        return Listener(self, sockets, take)
+        return Listener(self, self._readiness, sockets, take, welcomed)
+
+    def _give_up_handshake(self) -> bool:
+        """The longest one, for another to have its place; False if none is long."""
+        shaking, since = next(iter(self._shaking.items()), (None, self.time()))
+        if shaking is None or since + TLS_GRACE_SECONDS > self.time():
+            return False
+        del self._shaking[shaking]
+        shaking.cancel()
+        return True
 
     async def _shake_hands(
         self, connected: socket.socket, protocol: Receiver, tls: ssl.SSLContext

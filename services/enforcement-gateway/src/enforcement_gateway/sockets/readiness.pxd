@@ -14,6 +14,8 @@ cdef class Readiness:
     cdef dict _demoted
     cdef Turn _turn
     cdef Waiting _waiting
+    cdef list _arriving
+    cdef object _clock
     cdef readonly list written
 
     @cython.locals(watched=Watched, written=list)
@@ -23,7 +25,9 @@ cdef class Readiness:
     cpdef promote(self, int descriptor, Watched watched)
     @cython.locals(lot=list, watched=Watched, events=long)
     cdef bint _hear_at_once(self, list told) except -1
+    @cython.locals(most=Py_ssize_t)
+    cdef _hear_arrivals(self)
     cdef _hear_demoted(self, Py_ssize_t most)
 
-    @cython.locals(waiting=Waiting, heard=Py_ssize_t, most=Py_ssize_t, told=list, by_descriptor=dict, watched=Watched, descriptor=int, events=long)
+    @cython.locals(waiting=Waiting, nobody_waits=bint, heard=Py_ssize_t, most=Py_ssize_t, told=list, by_descriptor=dict, watched=Watched, descriptor=int, events=long)
     cpdef list select(self, timeout=*)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from operator import itemgetter
 from typing import Any
 
+from enforcement_gateway.sockets.arrivals import Arrivals
 from enforcement_gateway.sockets.demotion import Demoted, Waiting
 from enforcement_gateway.sockets.watched import Watched
 from enforcement_gateway.turns import turn
@@ -29,6 +30,8 @@ class Readiness:
     """
 
     __slots__ = (
+        "_arriving",
+        "_clock",
         "_demoted",
         "_epoll",
         "_others",
@@ -54,12 +57,22 @@ class Readiness:
         self._watched: dict[int, Watched] = {}
         self._demoted: dict[int, Watched] = {}  # those of them who are, themselves
         self._waiting = Waiting(let_in, clock)
+        self._arriving: list[Arrivals] = []
+        self._clock = clock
         self.written: list[Watched] = []  # always the same one: each of them adds to it
 
     def watch(self, descriptor: int, watched: Watched, events: int) -> None:
         """Tell it from now on."""
         self._watched[descriptor] = watched
         self._epoll.register(descriptor, events)
+
+    def watch_again(self, descriptor: int, events: int) -> None:
+        """Tell it once more what is told once."""
+        self._epoll.modify(descriptor, events)
+
+    def new_arrivals(self, welcomed: Callable[[], int]) -> Arrivals:
+        """Of a listener; `welcomed` tells how many were let in so far."""
+        return Arrivals(self._waiting, self._arriving, welcomed, self._clock)
 
     def forget(self, descriptor: int) -> None:
         """Tell it no more, not even what the kernel has said already."""
@@ -90,9 +103,12 @@ class Readiness:
             self._flush()
             timeout = 0
         timeout = waiting.patience(timeout)
+        for arrivals in self._arriving:
+            timeout = arrivals.patience(timeout)
         told = self._epoll.poll(-1 if timeout is None else timeout, MOST_AT_ONCE)
         waiting.start()
-        if self._demoted and not waiting.queue and self._hear_at_once(told):
+        nobody_waits = not (waiting.queue or self._arriving)
+        if self._demoted and nobody_waits and self._hear_at_once(told):
             return others
         heard = len(told)
         by_descriptor = self._watched
@@ -114,6 +130,8 @@ class Readiness:
         heard -= waiting.told
         if heard:
             waiting.note_others()
+        if self._arriving:
+            self._hear_arrivals()
         while waiting.queue:
             most = waiting.due(others=heard > 0)
             if most:
@@ -143,6 +161,21 @@ class Readiness:
         if self.written:
             self._flush()
         return True
+
+    def _hear_arrivals(self) -> None:
+        """In a turn of their own, as they have a share of the time of their own."""
+        for arrivals in self._arriving[:]:
+            most = arrivals.due()
+            if most:
+                self._turn.begin()
+                try:
+                    arrivals.take(most)
+                finally:
+                    self._turn.end()
+                if self.written:
+                    self._flush()
+                arrivals.pay()
+        self._waiting.pass_over()
 
     def _hear_demoted(self, most: int) -> None:
         """In a turn of their own: those before have their answers already."""

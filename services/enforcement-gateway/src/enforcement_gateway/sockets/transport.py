@@ -26,7 +26,7 @@ _EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 """What the kernel tells: changes. It is asked for them once, when the connection comes,
 and not again when that waits for something else."""
 
-_USUAL = select.EPOLLIN | select.EPOLLOUT
+SPOKEN = _USUAL = select.EPOLLIN | select.EPOLLOUT
 """Something came, and there is room for what is to be sent."""
 
 _READABLE = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR

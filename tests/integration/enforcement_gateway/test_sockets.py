@@ -9,6 +9,7 @@ import resource
 import select
 import selectors
 import socket
+import struct
 import weakref
 
 import pytest
@@ -42,6 +43,7 @@ class Recorder:
         self.stays = stays
         self.closes = closes
         self.fails_at = fails_at
+        self.meddle = None  # with what others are to be told after it
 
     def _note(self, what):
         self.told.append(what)
@@ -55,6 +57,8 @@ class Recorder:
     def data_received(self, data):
         self.received += data
         self._note("data")
+        if self.meddle is not None:
+            self.meddle()
         if self.closes:
             self.transport.close()
 
@@ -319,6 +323,7 @@ class Busy(Watched):
     """Always has something to say, which takes its time, and leaves work for later."""
 
     def __init__(self, clock, *, seconds, later=0.0):
+        super().__init__()
         self.clock = clock
         self.seconds = seconds
         self.later = later
@@ -436,8 +441,10 @@ class TestALotAtRest:
 
         class One(Watched):
             seconds = 1 / 1024 / LOT_AT_REST  # and sums of it are exact
+            promotes = None
 
             def __init__(self):
+                super().__init__()
                 self.ours, self.theirs = socket.socketpair()
                 self.watch()
                 readiness.demote(self.ours.fileno(), self)
@@ -451,6 +458,8 @@ class TestALotAtRest:
                 assert turn_of_loop.is_under_way
                 turn_of_loop.put_off(lambda: readiness.written.append(self))
                 clock.now += self.seconds
+                if self.promotes is not None:
+                    readiness.promote(self.promotes.ours.fileno(), self.promotes)
 
             def flush(self):
                 assert not turn_of_loop.is_under_way
@@ -488,6 +497,13 @@ class TestALotAtRest:
         self.say(one, another, promoted)
         readiness.select(0)
         assert told == [promoted, one, another]
+
+    def test_has_everyone_heard_who_is_promoted_meanwhile(self, readiness, demoted):
+        (one, another, *_), told = demoted
+        one.promotes = another
+        self.say(one, another)
+        readiness.select(0)
+        assert told == [one, another]
 
     def test_is_not_owed_but_for_the_last(self, readiness, demoted):
         (promoted, *_, one, another), told = demoted
@@ -715,6 +731,86 @@ def test_in_any_order_everything_comes_once_and_in_its_order(steps):
     assert pair.written.startswith(pair.read)
     if heard_all:
         assert pair.read == pair.written
+
+
+@contextlib.asynccontextmanager
+async def two_of_a_turn():
+    """A recorder, one that is told behind it, and the other end of that."""
+    (first, its), (second, theirs) = attach(), attach()
+    with its, theirs:
+        its.sendall(b"x")
+        theirs.sendall(b"now")
+        yield first, second, theirs
+    await until(lambda: "lost" in first.told and "lost" in second.told)
+
+
+def read_what_came(recorder):
+    assert recorder.transport.get_extra_info("socket").recv(100) == b"now"
+
+
+class TestTheSecondOfATurn:
+    """The kernel has told of something that is not so any more when it is read."""
+
+    async def test_is_told_later_what_comes_then(self):
+        async with two_of_a_turn() as (first, second, theirs):
+            first.meddle = lambda: read_what_came(second)
+            await until(lambda: first.received)
+            assert second.told == ["made"]
+            theirs.sendall(b"then")
+            await until(lambda: second.received)
+            assert second.received == b"then"
+
+    async def test_may_have_come_to_its_end(self):
+        async with two_of_a_turn() as (first, second, theirs):
+
+            def meddle():
+                read_what_came(second)
+                theirs.shutdown(socket.SHUT_WR)
+
+            first.meddle = meddle
+            await until(lambda: "lost" in second.told)
+            assert second.told == ["made", "eof", "lost"]
+            assert second.error is None
+
+    async def test_may_be_broken(self):
+        async with two_of_a_turn() as (first, second, theirs):
+
+            def meddle():
+                read_what_came(second)
+                at_once = struct.pack("ii", 1, 0)
+                theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+                theirs.close()
+
+            first.meddle = meddle
+            await until(lambda: "lost" in second.told)
+            assert second.told == ["made", "lost"]
+            assert isinstance(second.error, ConnectionResetError)
+
+    @pytest.mark.parametrize("how", ["close", "abort"])
+    async def test_hears_nothing_when_it_is_closed(self, how):
+        async with two_of_a_turn() as (first, second, _):
+            first.meddle = getattr(second.transport, how)
+            await until(lambda: "lost" in second.told)
+            assert second.told == ["made", "lost"]
+
+    async def test_hears_of_it_when_its_pause_is_over(self):
+        async with two_of_a_turn() as (first, second, _):
+            first.meddle = second.transport.pause_reading
+            await until(lambda: first.received)
+            assert second.told == ["made"]
+            second.transport.resume_reading()
+            await until(lambda: second.received)
+            assert second.received == b"now"
+
+    async def test_ends_where_its_protocol_raises(self):
+        reported = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: reported.append(context))
+        async with two_of_a_turn() as (first, second, _):
+            second.fails_at = "data"
+            await until(lambda: "lost" in second.told)
+            assert [str(each["exception"]) for each in reported] == ["data"]
+            assert first.told == ["made", "data"]
 
 
 class TestFaults:

@@ -34,6 +34,7 @@ class Recorder(Watched):
     """Notes what it is told, and takes its time."""
 
     def __init__(self, told, clock, seconds=0.0):
+        super().__init__()
         self.told = told
         self.clock = clock
         self.seconds = seconds

@@ -43,6 +43,7 @@ class Demoted(Watched):
     __slots__ = ("_events", "_waiting", "_watched")
 
     def __init__(self, watched: Watched, waiting: "Waiting") -> None:
+        super().__init__()
         self._watched = watched
         self._waiting = waiting
         self._events = 0

@@ -58,6 +58,7 @@ class _Entrance(Watched):
         listening: socket.socket,
         take: Callable[[socket.socket], None],
     ) -> None:
+        super().__init__()
         listening.setblocking(False)
         self._loop = loop
         self._readiness = readiness

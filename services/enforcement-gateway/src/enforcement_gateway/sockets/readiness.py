@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from operator import itemgetter
 from typing import Any
 
+from enforcement_gateway.sockets import kernel
 from enforcement_gateway.sockets.arrivals import Arrivals
 from enforcement_gateway.sockets.demotion import Demoted, Waiting
 from enforcement_gateway.sockets.watched import Watched
@@ -19,6 +20,10 @@ from enforcement_gateway.turns import turn
 MOST_AT_ONCE = 512
 """Descriptors that are told before the loop comes to its other work."""
 
+USUAL = select.EPOLLIN | select.EPOLLOUT
+"""Something came, and there is room for what is to be sent."""
+
+_USUAL = USUAL  # a plain number in C
 _DESCRIPTOR = itemgetter(0)
 
 
@@ -96,7 +101,6 @@ class Readiness:
         self, timeout: float | None = None
     ) -> list[tuple[selectors.SelectorKey, int]]:
         """Tell who is ready, and return what else is. `timeout` in seconds."""
-        others: list[tuple[selectors.SelectorKey, int]] = []
         waiting = self._waiting
         waiting.note_own()
         if self.written:  # by a task; what that leads to must not wait for the kernel
@@ -107,26 +111,10 @@ class Readiness:
             timeout = arrivals.patience(timeout)
         told = self._epoll.poll(-1 if timeout is None else timeout, MOST_AT_ONCE)
         waiting.start()
-        nobody_waits = not (waiting.queue or self._arriving)
-        if self._demoted and nobody_waits and self._hear_at_once(told):
+        at_once = bool(self._demoted) and self._may_all_be_heard(told)
+        heard, others = self._hear(told, self._demoted if at_once else self._watched)
+        if at_once:
             return others
-        heard = len(told)
-        by_descriptor = self._watched
-        self._turn.begin()
-        try:
-            for descriptor, events in told:
-                try:
-                    watched = by_descriptor[descriptor]
-                except KeyError:  # it was forgotten since, or is that of all else
-                    heard -= 1
-                    if descriptor == self._others_descriptor:
-                        others = self._others.select(0)
-                else:
-                    watched.on_ready(events)
-        finally:
-            self._turn.end()
-        if self.written:
-            self._flush()
         heard -= waiting.told
         if heard:
             waiting.note_others()
@@ -141,26 +129,58 @@ class Readiness:
             waiting.note_own()  # there may be time left for one more lot
         return others
 
-    def _hear_at_once(self, told: list[tuple[int, int]]) -> bool:
-        """Hear those who are demoted, if none of them has to wait.
+    def _hear(
+        self, told: list[tuple[int, int]], by_descriptor: dict[int, Watched]
+    ) -> tuple[int, list[tuple[selectors.SelectorKey, int]]]:
+        """In one turn; how many of them were connections, and what else is ready.
 
-        False if others have come with them, or if they may not all be heard now.
+        What is usual is done here: a call would cost the interpreter as much again.
         """
-        try:
-            lot = [*map(self._demoted.__getitem__, map(_DESCRIPTOR, told))]
-        except KeyError:
-            return False
-        if len(lot) > self._waiting.due(others=False):
-            return False
+        heard = len(told)
+        others: list[tuple[selectors.SelectorKey, int]] = []
+        usual, most = _USUAL, kernel.READ_SIZE
         self._turn.begin()
         try:
-            for watched, (_, events) in zip(lot, told, strict=True):
-                watched.on_ready(events)
+            for descriptor, events in told:
+                try:
+                    watched = by_descriptor[descriptor]
+                except KeyError:  # it was forgotten since, or is that of all else
+                    heard -= 1
+                    if descriptor == self._others_descriptor:
+                        others = self._others.select(0)
+                    elif descriptor in self._watched:  # it was promoted since
+                        self._watched[descriptor].on_ready(events)
+                    continue
+                receive = watched.receive
+                if receive is None or events != usual:
+                    watched.on_ready(events)
+                    continue
+                try:
+                    data = kernel.receive(descriptor, most)
+                except OSError as error:
+                    watched.go_on(error)
+                    continue
+                if not data or len(data) == most:
+                    watched.go_on(data)
+                    continue
+                try:
+                    receive(data)
+                except Exception as error:  # noqa: BLE001 - the loop serves the others
+                    watched.fail(error)
         finally:
             self._turn.end()
         if self.written:
             self._flush()
-        return True
+        return heard, others
+
+    def _may_all_be_heard(self, told: list[tuple[int, int]]) -> bool:
+        """Whether all of them are demoted, and nobody has to wait."""
+        waiting, demoted = self._waiting, self._demoted
+        return (
+            not (waiting.queue or self._arriving)
+            and all(map(demoted.__contains__, map(_DESCRIPTOR, told)))
+            and len(told) <= waiting.due(others=False)
+        )
 
     def _hear_arrivals(self) -> None:
         """In a turn of their own, as they have a share of the time of their own."""

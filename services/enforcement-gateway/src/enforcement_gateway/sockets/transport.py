@@ -10,7 +10,7 @@ import socket
 from typing import Protocol, cast
 
 from enforcement_gateway.sockets import kernel
-from enforcement_gateway.sockets.readiness import Readiness
+from enforcement_gateway.sockets.readiness import USUAL, Readiness
 from enforcement_gateway.sockets.watched import Watched
 
 READS_IN_A_ROW = 8
@@ -26,9 +26,7 @@ _EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 """What the kernel tells: changes. It is asked for them once, when the connection comes,
 and not again when that waits for something else."""
 
-SPOKEN = _USUAL = select.EPOLLIN | select.EPOLLOUT
-"""Something came, and there is room for what is to be sent."""
-
+SPOKEN = _USUAL = USUAL  # in C its own
 _READABLE = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 _WRITABLE = select.EPOLLOUT | select.EPOLLHUP | select.EPOLLERR
 _ENDED = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
@@ -92,12 +90,13 @@ class SocketTransport(Watched):
         connected: socket.socket,
         protocol: Receiver,
     ) -> None:
+        super().__init__()
         self._loop = loop
         self._readiness = readiness
         self._socket = connected
         self._descriptor = connected.fileno()
         self._protocol = protocol
-        self._receive = protocol.data_received
+        self._receive = self.receive = protocol.data_received
         self._written = readiness.written
         self._plain = True
         self.unsent = b""
@@ -121,7 +120,7 @@ class SocketTransport(Watched):
         try:
             self._protocol.connection_made(cast("asyncio.Transport", self))
         except Exception as error:  # noqa: BLE001 - whatever it was, it goes on record
-            self._fail(error)
+            self.fail(error)
         if not self._lost:
             self._readiness.watch(self._descriptor, self, _EDGES)
 
@@ -251,9 +250,28 @@ class SocketTransport(Watched):
                 if not self._plain and not self._is_to_read(_AGAIN):
                     return
         except Exception as error:  # noqa: BLE001 - the loop serves all the others
-            self._fail(error)
+            self.fail(error)
             return
         self._loop.call_soon(self.on_ready, _AGAIN)
+
+    def go_on(self, read: bytes | OSError) -> None:
+        if isinstance(read, OSError):
+            if not isinstance(read, BlockingIOError):
+                self._lose(read)
+            return
+        if read:
+            try:
+                self._receive(read)
+            except Exception as error:  # noqa: BLE001 - the loop serves all the others
+                self.fail(error)
+        self.on_ready(_AGAIN)  # there may be more; an end is there to be read again
+
+    def fail(self, error: Exception) -> None:
+        """Its protocol has raised: this connection ends, and the loop goes on."""
+        self._loop.call_exception_handler(
+            {"message": "a connection of the data path failed", "exception": error}
+        )
+        self._lose(error)
 
     def flush(self) -> None:
         """Send as much of what is unsent as the kernel takes."""
@@ -348,7 +366,7 @@ class SocketTransport(Watched):
             try:
                 self._tell_of_congestion()
             except Exception as error:  # noqa: BLE001 - the loop serves all the others
-                self._fail(error)
+                self.fail(error)
                 return
         if not self.unsent:
             if self._closing:
@@ -371,6 +389,7 @@ class SocketTransport(Watched):
             or self._blocked
             or self._behind
         )
+        self.receive = self._receive if self._plain else None
 
     def _tell_of_congestion(self) -> None:
         unsent = self.get_write_buffer_size()
@@ -387,13 +406,6 @@ class SocketTransport(Watched):
             self._socket.shutdown(socket.SHUT_WR)
         except OSError as error:
             self._lose(error)
-
-    def _fail(self, error: Exception) -> None:
-        """Its protocol has raised: this connection ends, and the loop goes on."""
-        self._loop.call_exception_handler(
-            {"message": "a connection of the data path failed", "exception": error}
-        )
-        self._lose(error)
 
     def _lose(self, error: Exception | None) -> None:
         """The connection is over; the protocol is told soon, and once."""

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from enforcement_gateway.sockets.listener import Listener
-from enforcement_gateway.sockets.readiness import Readiness
-from enforcement_gateway.sockets.transport import SPOKEN, Receiver, SocketTransport
+from enforcement_gateway.sockets.readiness import USUAL, Readiness
+from enforcement_gateway.sockets.transport import Receiver, SocketTransport
 
 TLS_HANDSHAKE_SECONDS = 10.0
 
@@ -52,7 +52,7 @@ class Loop(asyncio.SelectorEventLoop):
             if tls is None:
                 transport = self.attach(connected, make_protocol())
                 # Who waited has spoken: that is heard for the share of those who come.
-                transport.on_ready(SPOKEN)
+                transport.on_ready(USUAL)
                 return
             has_room = make_room(len(self._shaking)) or self._give_up_handshake()
             if not has_room:

@@ -26,7 +26,7 @@ _EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 """What the kernel tells: changes. It is asked for them once, when the connection comes,
 and not again when that waits for something else."""
 
-SPOKEN = _USUAL = USUAL  # in C its own
+_USUAL = USUAL  # a plain number in C
 _READABLE = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 _WRITABLE = select.EPOLLOUT | select.EPOLLHUP | select.EPOLLERR
 _ENDED = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
@@ -264,6 +264,7 @@ class SocketTransport(Watched):
                 self._receive(read)
             except Exception as error:  # noqa: BLE001 - the loop serves all the others
                 self.fail(error)
+                return
         self.on_ready(_AGAIN)  # there may be more; an end is there to be read again
 
     def fail(self, error: Exception) -> None:
